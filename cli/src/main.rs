@@ -1,0 +1,2 @@
+//! The `trireme` binary.
+fn main() {}

@@ -1,0 +1,168 @@
+//! Messages of the control stream between a worker and a coordinator, and of joining. They travel
+//! as JSON inside gRPC envelopes: small, rare, and readable by a neighbouring version.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Digest, NodeId};
+use crate::node_profile::{LinkProfile, NodeProfile};
+use crate::shard::{DesiredShards, ReplicaLoad, ShardStatus};
+
+/// Worker to coordinator. The first message of a stream is `Register`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum WorkerMessage {
+    Register(Registration),
+    Heartbeat(Heartbeat),
+    /// Progress and end of a command, by its operation id.
+    Progress {
+        operation: String,
+        progress: CommandProgress,
+    },
+    Link {
+        peer: NodeId,
+        link: LinkProfile,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Registration {
+    pub name: String,
+    pub profile: NodeProfile,
+    /// `host:port` for QUIC, best first.
+    pub data_addresses: Vec<String>,
+    /// Models whose weight files are complete here.
+    pub held_manifests: Vec<Digest>,
+    pub shards: Vec<ShardStatus>,
+}
+
+/// Sent at the interval that `Welcome` names, and at once when a shard changes state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub sequence: u64,
+    pub shards: Vec<ShardStatus>,
+    pub loads: Vec<ReplicaLoad>,
+    pub memory_used_bytes: u64,
+    /// Peers of which this worker's data plane saw progress since the last heartbeat.
+    #[serde(default)]
+    pub peers_alive: Vec<NodeId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum CommandProgress {
+    Running {
+        done: u64,
+        total: u64,
+        note: String,
+    },
+    /// An import is complete: the manifest's digest and, as a summary for the log, its spec.
+    Imported {
+        manifest: Digest,
+        summary: Box<ImportSummary>,
+    },
+    Done,
+    Failed {
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImportSummary {
+    pub spec: crate::model_spec::ModelSpec,
+    /// Blob with tokenizer, special tokens and chat template.
+    pub text: Digest,
+    pub weight_bytes: u64,
+}
+
+/// Coordinator to worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum CoordinatorMessage {
+    Welcome {
+        cluster: String,
+        heartbeat_interval_ms: u64,
+        failure_timeout_ms: u64,
+    },
+    /// All coordinators, to be dialled and kept on disk.
+    Coordinators {
+        coordinators: Vec<CoordinatorAddress>,
+    },
+    /// From the leader only.
+    Desired(DesiredShards),
+    /// Read the model at a path of the worker's own machine, build its manifest, keep it.
+    Import {
+        operation: String,
+        path: String,
+    },
+    /// Drop what is kept of these models.
+    Forget {
+        manifests: Vec<Digest>,
+    },
+    /// Measure the link to each of these nodes and report `Link`.
+    ProbeLinks {
+        peers: Vec<PeerAddress>,
+    },
+    /// The node was removed from the cluster: stop, and do not come back.
+    Removed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerAddress {
+    pub node: NodeId,
+    pub addresses: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CoordinatorAddress {
+    pub node: NodeId,
+    /// `host:port` of node traffic: gRPC on TCP, QUIC on UDP.
+    pub address: String,
+    /// `host:port` of the API.
+    pub api_address: String,
+}
+
+/// Asks to become a member; the only call allowed without a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// Secret part of the join token.
+    pub secret: String,
+    pub name: String,
+    pub role: Role,
+    /// Certificate signing request, PEM; its key is the node's identity.
+    pub csr_pem: String,
+    /// Coordinators only: where the others reach it.
+    pub coordinator: Option<CoordinatorEndpoint>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinatorEndpoint {
+    pub address: String,
+    pub api_address: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinResponse {
+    pub cluster: String,
+    pub node: NodeId,
+    pub certificate_pem: String,
+    pub ca_pem: String,
+    /// Coordinators only: every voter can sign.
+    pub ca_key_pem: Option<String>,
+    pub coordinators: Vec<CoordinatorAddress>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Worker,
+    Coordinator,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Coordinator => "coordinator",
+        }
+    }
+}

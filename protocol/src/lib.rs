@@ -1,0 +1,22 @@
+//! What crosses a process boundary: values, encodings, node identity, transport configuration.
+#![forbid(unsafe_code)]
+
+pub mod activation;
+pub mod admin;
+pub mod control;
+pub mod encoding;
+pub mod error;
+pub mod frame;
+pub mod generate;
+pub mod ids;
+pub mod limits;
+pub mod model_spec;
+pub mod node_profile;
+pub mod plan;
+pub mod rpc;
+pub mod sampling_params;
+pub mod shard;
+pub mod step_batch;
+pub mod stream;
+
+pub use error::ProtocolError;
