@@ -60,6 +60,8 @@ pub enum Refusal {
     QueueFull { waiting: u32 },
     /// Prompt and answer can never fit: tokens asked for and tokens there are.
     TooLong { tokens: u32, limit: u32 },
+    /// The submission cannot run anywhere, e.g. an empty prompt or an id outside the vocabulary.
+    Invalid { reason: String },
     /// The pipeline broke under the sequence; resubmit to the next epoch.
     PipelineLost { reason: String },
     /// The node is shutting down or the shard was removed.
