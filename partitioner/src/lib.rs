@@ -1,1 +1,53 @@
-//! partitioner.
+//! Decides where every layer of a model runs: pure functions of measured facts.
+//!
+//! [`plan`] minimises the predicted time per token of one stream over all contiguous splits of the
+//! layers and all orders of up to eight devices, under each device's memory. More devices are
+//! tried in one fixed order, fastest first.
+#![forbid(unsafe_code)]
+
+mod chain;
+mod cluster;
+mod cost;
+mod error;
+mod explain;
+mod objective;
+mod planned;
+mod problem;
+mod verify;
+
+pub use cluster::{Candidate, Cluster};
+pub use error::PlanError;
+pub use objective::Objective;
+pub use planned::{Alternative, Planned, PlannedStage, Prediction};
+pub use verify::verify;
+
+use protocol::ids::Digest;
+use protocol::model_spec::ModelSpec;
+
+use crate::problem::Problem;
+
+/// The fastest placement that fits, its prediction, and what else was looked at.
+pub fn plan(
+    spec: &ModelSpec,
+    manifest: Digest,
+    cluster: &Cluster,
+    objective: &Objective,
+) -> Result<Planned, PlanError> {
+    objective.check(spec)?;
+    let problem = Problem::new(spec, cluster, objective);
+    if problem.devices.is_empty() {
+        return Err(PlanError::NoDevice);
+    }
+    let chains = chain::by_stage_count(&problem);
+    let best = match objective.stages {
+        Some(stages) => chains.iter().find(|c| c.stages.len() == stages as usize),
+        None => chains.iter().min_by(|a, b| a.seconds_per_token.total_cmp(&b.seconds_per_token)),
+    };
+    let Some(best) = best else {
+        return Err(explain::why_not(&problem, &chains));
+    };
+    planned::complete(&problem, manifest, best, &chains)
+}
+
+#[cfg(test)]
+mod tests;

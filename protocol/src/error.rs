@@ -8,7 +8,9 @@ pub enum ProtocolError {
     NotAnId { kind: &'static str, value: String },
     #[error("frame starts with {found:#010x}, not with the magic number {expected:#010x}")]
     BadMagic { found: u32, expected: u32 },
-    #[error("peer speaks frame version {found}, this node speaks {expected}: upgrade the older one")]
+    #[error(
+        "peer speaks frame version {found}, this node speaks {expected}: upgrade the older one"
+    )]
     BadVersion { found: u16, expected: u16 },
     #[error("unknown frame kind {0}")]
     UnknownKind(u16),

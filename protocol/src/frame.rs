@@ -235,7 +235,10 @@ mod tests {
     fn a_frame_reads_back() {
         let frame = decode(&sample()).expect("valid");
         assert_eq!((frame.replica, frame.epoch), (ReplicaId(7), Epoch(42)));
-        assert_eq!(frame.open::<GenerateEvent>(FrameKind::GenerateEvent).ok(), Some(GenerateEvent::Accepted));
+        assert_eq!(
+            frame.open::<GenerateEvent>(FrameKind::GenerateEvent).ok(),
+            Some(GenerateEvent::Accepted)
+        );
         assert_eq!(&frame.body[..], b"activations");
     }
 

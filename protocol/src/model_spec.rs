@@ -122,8 +122,9 @@ pub enum StateKind {
 }
 
 /// How keys and values are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum KvType {
     #[default]
@@ -141,8 +142,20 @@ impl KvType {
 }
 
 /// A contiguous run of layers, half open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    SchemaWrite,
+    SchemaRead,
+)]
 pub struct LayerRange {
     pub start: LayerIndex,
     pub end: LayerIndex,

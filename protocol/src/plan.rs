@@ -73,8 +73,9 @@ pub struct KvPlan {
 }
 
 /// What crosses a cut; every layer rounds to it, so that moving a cut changes no bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ActivationType {
     #[default]
@@ -128,7 +129,10 @@ impl Plan {
             return Err(PlanInvalid::NoStage);
         }
         if next_layer != parts.layer_count {
-            return Err(PlanInvalid::NotCovering { found: next_layer, expected: parts.layer_count });
+            return Err(PlanInvalid::NotCovering {
+                found: next_layer,
+                expected: parts.layer_count,
+            });
         }
         if parts.kv.blocks == 0 || parts.kv.block_size == 0 {
             return Err(PlanInvalid::NoBlocks);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Digest, Epoch, NodeId, ReplicaId};
+use crate::ids::{Epoch, NodeId, ReplicaId};
 use crate::plan::Plan;
 
 /// The full set that one worker shall hold; what is not in it goes away.
@@ -37,13 +37,22 @@ pub struct ShardStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ShardState {
-    Fetching { done_bytes: u64, total_bytes: u64 },
-    Loading { done_bytes: u64, total_bytes: u64 },
+    Fetching {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
+    Loading {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
     /// Weights are in memory; edges to the neighbours are being opened.
     Connecting,
     /// The epoch is acknowledged: rows of it may be sent here.
     Ready,
-    Failed { kind: ShardFailure, reason: String },
+    Failed {
+        kind: ShardFailure,
+        reason: String,
+    },
 }
 
 /// Why a shard cannot be held; decides whether another plan may help.

@@ -25,7 +25,9 @@ pub enum StreamAnswer {
     /// The acceptor has not reached the named epoch: try again.
     NotYet,
     /// The opener's role or place in the plan does not allow this stream.
-    Forbidden { reason: String },
+    Forbidden {
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, SchemaWrite, SchemaRead)]
@@ -40,7 +42,9 @@ pub enum WeightRequest {
 #[derive(Clone, Debug, PartialEq, SchemaWrite, SchemaRead)]
 pub enum WeightPiece {
     Blob,
-    Chunk { index: u32 },
+    Chunk {
+        index: u32,
+    },
     /// This node does not hold what was asked for.
     NotHeld,
 }

@@ -1,0 +1,41 @@
+//! Bytes that a stage takes on its device.
+
+use protocol::model_spec::{LayerRange, ModelSpec};
+
+use crate::objective::Objective;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StageBytes {
+    pub weights: u64,
+    pub workspace: u64,
+    pub kv_per_block: u64,
+}
+
+impl StageBytes {
+    pub(crate) fn of(spec: &ModelSpec, range: LayerRange, objective: &Objective) -> Self {
+        let last = range.end.0 == spec.layer_count();
+        let sampled = if last { u64::from(objective.sequences_max) } else { 0 };
+        Self {
+            weights: spec.stage_weight_bytes(range),
+            workspace: spec.workspace_bytes(objective.step_tokens_max.into(), sampled),
+            kv_per_block: spec.kv_bytes_per_token(range, objective.kv_type)
+                * u64::from(objective.block_size),
+        }
+    }
+
+    /// With the smallest pool that keeps the promise: one sequence of full length.
+    pub(crate) fn least(&self, objective: &Objective) -> u64 {
+        self.weights
+            + self.workspace
+            + self.kv_per_block * u64::from(objective.blocks_per_sequence())
+    }
+
+    /// Blocks that fit beside weights and workspace, up to what all sequences can ever use.
+    pub(crate) fn blocks(&self, usable: u64, objective: &Objective) -> u32 {
+        let most = u64::from(objective.blocks_per_sequence()) * u64::from(objective.sequences_max);
+        let room = usable.saturating_sub(self.weights + self.workspace);
+        let room = room.min(objective.kv_bytes_max.unwrap_or(u64::MAX));
+        let blocks = room.checked_div(self.kv_per_block).unwrap_or(most).min(most);
+        u32::try_from(blocks).unwrap_or(u32::MAX)
+    }
+}

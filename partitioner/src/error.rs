@@ -1,0 +1,35 @@
+//! Why there is no plan.
+
+use protocol::plan::PlanInvalid;
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    #[error("no node offers a device")]
+    NoDevice,
+    #[error("{name} is {value}, expected 1 to {most}")]
+    BadOption { name: &'static str, value: u32, most: u32 },
+    #[error("{asked} stages were asked for, but only {usable} devices can hold a layer")]
+    TooFewDevices { asked: u32, usable: u32 },
+    /// `missing_bytes` is what the layers need that found no place in the best packing.
+    #[error(
+        "needs {} more: {} for weights, KV and workspace, usable {} on {devices} devices",
+        gib(*missing_bytes), gib(*needed_bytes), gib(*usable_bytes)
+    )]
+    DoesNotFit { missing_bytes: u64, needed_bytes: u64, usable_bytes: u64, devices: u32 },
+    /// Memory would be enough, but the nodes that have it cannot reach each other.
+    #[error("no order of the devices avoids the links that are down")]
+    NoRoute,
+    #[error("the planner made an invalid plan ({0}): please report this")]
+    Invalid(String),
+}
+
+impl From<PlanInvalid> for PlanError {
+    fn from(error: PlanInvalid) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+fn gib(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
+}

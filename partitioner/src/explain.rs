@@ -1,0 +1,86 @@
+//! Says why a plan is not possible, and what the other placements would give.
+
+use crate::chain::Chain;
+use crate::cost::memory::StageBytes;
+use crate::error::PlanError;
+use crate::planned::{Alternative, layers};
+use crate::problem::Problem;
+
+pub(crate) fn alternatives(
+    problem: &Problem<'_>,
+    chosen: &Chain,
+    chains: &[Chain],
+) -> Vec<Alternative> {
+    let mut found: Vec<_> = chains
+        .iter()
+        .filter(|c| *c != chosen)
+        .map(|c| Alternative {
+            description: describe(problem, c),
+            seconds_per_token: c.seconds_per_token,
+        })
+        .collect();
+    found.sort_by(|a, b| a.seconds_per_token.total_cmp(&b.seconds_per_token));
+    found
+}
+
+/// E.g. `2 stages: a1 L0-5, b2 L6-7`.
+fn describe(problem: &Problem<'_>, chain: &Chain) -> String {
+    let stage = |s: &crate::chain::ChainStage| {
+        format!("{} {}", problem.devices[s.device].candidate.name, layers(s))
+    };
+    let places: Vec<String> = chain.stages.iter().map(stage).collect();
+    let plural = if places.len() == 1 { "" } else { "s" };
+    format!("{} stage{plural}: {}", places.len(), places.join(", "))
+}
+
+pub(crate) fn why_not(problem: &Problem<'_>, chains: &[Chain]) -> PlanError {
+    let usable =
+        problem.devices.iter().filter(|d| (0..problem.layers).any(|l| !d.ends(l).is_empty()));
+    let count = usable.count() as u32;
+    if let Some(asked) = problem.objective.stages
+        && (!chains.is_empty() || count < asked)
+    {
+        return PlanError::TooFewDevices { asked, usable: count };
+    }
+    let covered = furthest(problem);
+    if covered == problem.layers {
+        return PlanError::NoRoute;
+    }
+    let all = StageBytes::of(problem.spec, problem.spec.all_layers(), problem.objective);
+    let rest = layers(&crate::chain::ChainStage { device: 0, start: covered, end: problem.layers });
+    let rest = StageBytes::of(problem.spec, rest, problem.objective);
+    let usable_bytes: u64 = problem.devices.iter().map(|d| d.profile.memory_usable_bytes).sum();
+    PlanError::DoesNotFit {
+        missing_bytes: missing(rest.least(problem.objective), problem, usable_bytes),
+        needed_bytes: all.least(problem.objective),
+        usable_bytes,
+        devices: problem.devices.len() as u32,
+    }
+}
+
+/// What the uncovered layers need, less the memory that no stage could use at all.
+fn missing(rest: u64, problem: &Problem<'_>, usable: u64) -> u64 {
+    let idle = if problem.devices.len() == 1 { usable } else { 0 };
+    let all = StageBytes::of(problem.spec, problem.spec.all_layers(), problem.objective);
+    let least = all.least(problem.objective);
+    if idle > 0 { least.saturating_sub(idle).max(1) } else { rest }
+}
+
+/// Layers that some order of the devices can hold, links aside: `[mask]` furthest end.
+fn furthest(problem: &Problem<'_>) -> usize {
+    let devices = problem.devices.len().min(16);
+    let mut reach = vec![0; 1 << devices];
+    for mask in 0..reach.len() {
+        for next in (0..devices).filter(|d| mask & (1 << d) == 0) {
+            let start = reach[mask];
+            if start < problem.layers {
+                let end = problem.devices[next].ends(start).last().unwrap_or(start);
+                let slot = &mut reach[mask | 1 << next];
+                *slot = end.max(*slot);
+            } else {
+                return start;
+            }
+        }
+    }
+    reach.into_iter().max().unwrap_or(0)
+}

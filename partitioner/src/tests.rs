@@ -1,0 +1,203 @@
+//! The planner against brute force, and the answers that operators rely on.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use protocol::ids::{Digest, NodeId};
+use protocol::model_spec::*;
+use protocol::node_profile::*;
+
+use super::*;
+use crate::chain::{Chain, ChainStage};
+
+const MIB: u64 = 1 << 20;
+
+fn model(layers: usize, layer_mib: u64, ends_mib: u64) -> ModelSpec {
+    let layer = LayerSpec {
+        state: StateKind::PagedKv { window: None },
+        weight_bytes: layer_mib * MIB,
+        macs_per_token: layer_mib * MIB,
+    };
+    ModelSpec {
+        architecture: Architecture::Llama,
+        hidden_size: 256,
+        ffn_size: 512,
+        vocab_size: 1024,
+        context_length: 4096,
+        attention: AttentionSpec { heads: 4, kv_heads: 2, head_dim: 64, qkv_bias: false },
+        rope: RopeSpec { theta: 1e4, scaling: RopeScaling::None, layout: RopeLayout::HalfSplit },
+        norm_epsilon: 1e-5,
+        tied_embeddings: true,
+        layers: vec![layer; layers],
+        embedding_bytes: ends_mib * MIB,
+        head_bytes: ends_mib * MIB,
+        weight_label: "Q8_0".to_owned(),
+    }
+}
+
+fn node(id: u8, usable_mib: u64, bandwidth: f64) -> Candidate {
+    let device = DeviceProfile {
+        kind: DeviceKind::Cpu,
+        name: "cpu".to_owned(),
+        memory_total_bytes: usable_mib * MIB,
+        memory_usable_bytes: usable_mib * MIB,
+        memory_bandwidth: bandwidth,
+        matmul_rate: 1e12,
+    };
+    let profile = NodeProfile {
+        hostname: format!("host{id}"),
+        os: "linux".to_owned(),
+        version: "0".to_owned(),
+        cpu: "cpu".to_owned(),
+        cores: 2,
+        devices: vec![device],
+        links: BTreeMap::new(),
+    };
+    Candidate { node: NodeId([id; 32]), name: format!("n{id}"), profile }
+}
+
+fn objective(spec: &ModelSpec) -> Objective {
+    Objective { context_length: 256, sequences_max: 4, ..Objective::for_model(spec) }
+}
+
+fn answer(
+    spec: &ModelSpec,
+    cluster: &Cluster,
+    objective: &Objective,
+) -> Result<Planned, PlanError> {
+    plan(spec, Digest::of(b"m"), cluster, objective)
+}
+
+#[test]
+fn one_node_is_chosen_when_it_fits_and_is_faster() {
+    let spec = model(8, 10, 4);
+    let cluster = Cluster { nodes: vec![node(1, 500, 1e10), node(2, 500, 1e10)] };
+    let planned = answer(&spec, &cluster, &objective(&spec)).expect("fits");
+    assert_eq!(planned.plan.stages().len(), 1);
+    assert_eq!(planned.alternatives.len(), 1, "the split was looked at too");
+}
+
+#[test]
+fn a_slow_node_gets_nothing_when_the_fast_ones_hold_the_model() {
+    let spec = model(8, 50, 4);
+    let nodes = vec![node(1, 300, 1e10), node(2, 300, 1e8), node(3, 300, 1e10)];
+    let planned = answer(&spec, &Cluster { nodes }, &objective(&spec)).expect("fits");
+    let names: Vec<_> = planned.stages.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["n1", "n3"]);
+}
+
+#[test]
+fn a_model_too_big_says_how_much_is_missing() {
+    let spec = model(8, 100, 10);
+    let cluster = Cluster { nodes: vec![node(1, 300, 1e10)] };
+    let error = answer(&spec, &cluster, &objective(&spec)).expect_err("820 MiB in 300");
+    let PlanError::DoesNotFit { missing_bytes, needed_bytes, usable_bytes, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(missing_bytes, needed_bytes - usable_bytes);
+    assert!(missing_bytes > 520 * MIB && missing_bytes < 560 * MIB, "{missing_bytes}");
+}
+
+#[test]
+fn the_tied_embedding_counts_on_both_ends() {
+    let spec = model(2, 10, 100);
+    let nodes = vec![node(1, 130, 1e10), node(2, 130, 1e10)];
+    let planned = answer(&spec, &Cluster { nodes }, &objective(&spec)).expect("110 MiB on each");
+    assert!(planned.stages.iter().all(|s| s.weight_bytes == 110 * MIB));
+}
+
+#[test]
+fn stages_by_hand_are_kept_or_refused_by_name() {
+    let spec = model(8, 10, 4);
+    let cluster = Cluster { nodes: vec![node(1, 500, 1e10), node(2, 500, 1e10)] };
+    let by_hand = |stages| Objective { stages: Some(stages), ..objective(&spec) };
+    let planned = answer(&spec, &cluster, &by_hand(2)).expect("two nodes");
+    assert_eq!(planned.plan.stages().len(), 2);
+    let error = answer(&spec, &cluster, &by_hand(3)).expect_err("two nodes");
+    assert_eq!(error, PlanError::TooFewDevices { asked: 3, usable: 2 });
+}
+
+#[test]
+fn a_link_that_is_down_is_no_edge_of_a_plan() {
+    let spec = model(8, 50, 4);
+    let mut nodes = vec![node(1, 250, 1e10), node(2, 250, 1e10), node(3, 250, 1e9)];
+    let down = LinkProfile { rtt_seconds: 0.0, bytes_per_second: 1.0, reachable: false };
+    nodes[0].profile.links.insert(NodeId([2; 32]), down);
+    let cluster = Cluster { nodes };
+    let planned = answer(&spec, &cluster, &objective(&spec)).expect("over n3");
+    assert!(verify(&planned.plan, &spec, &cluster).is_empty());
+}
+
+#[test]
+fn ten_devices_are_planned_in_one_order() {
+    let spec = model(20, 50, 4);
+    let nodes = (1..=10).map(|i| node(i, 200, f64::from(i) * 1e9)).collect();
+    let cluster = Cluster { nodes };
+    let planned = answer(&spec, &cluster, &objective(&spec)).expect("2000 MiB");
+    assert!(verify(&planned.plan, &spec, &cluster).is_empty());
+}
+
+/// All orders, all splits.
+fn brute_force(problem: &Problem<'_>, stages: &[ChainStage], covered: usize) -> Option<Chain> {
+    if covered == problem.layers {
+        return Chain::price(problem, stages.to_vec());
+    }
+    let mut best: Option<Chain> = None;
+    for device in 0..problem.devices.len() {
+        if stages.iter().any(|s| s.device == device) {
+            continue;
+        }
+        for end in problem.devices[device].ends(covered) {
+            let mut longer = stages.to_vec();
+            longer.push(ChainStage { device, start: covered, end });
+            let found = brute_force(problem, &longer, end);
+            let better = |b: &Chain, f: &Chain| f.seconds_per_token < b.seconds_per_token;
+            if let Some(found) = found
+                && best.as_ref().is_none_or(|b| better(b, &found))
+            {
+                best = Some(found);
+            }
+        }
+    }
+    best
+}
+
+prop_compose! {
+    fn any_cluster()(
+        nodes in proptest::collection::vec((40_u64..400, 1e8_f64..1e10), 1..5),
+        links in proptest::collection::vec((1e-5_f64..1e-2, prop::bool::weighted(0.9)), 25),
+    ) -> Cluster {
+        let mut made: Vec<_> = nodes
+            .iter()
+            .enumerate()
+            .map(|(i, (mib, bandwidth))| node(i as u8 + 1, *mib, *bandwidth))
+            .collect();
+        for from in 0..made.len() {
+            for to in 0..made.len() {
+                let (rtt_seconds, reachable) = links[from * 5 + to];
+                let link = LinkProfile { rtt_seconds, bytes_per_second: 1e8, reachable };
+                made[from].profile.links.insert(NodeId([to as u8 + 1; 32]), link);
+            }
+        }
+        Cluster { nodes: made }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_order_and_no_split_is_faster(cluster in any_cluster(), layers in 1_usize..7) {
+        let spec = model(layers, 40, 10);
+        let objective = objective(&spec);
+        let problem = Problem::new(&spec, &cluster, &objective);
+        let best = brute_force(&problem, &[], 0);
+        match answer(&spec, &cluster, &objective) {
+            Ok(planned) => {
+                let best = best.expect("brute force finds what the planner found");
+                let ours = planned.prediction.seconds_per_token;
+                prop_assert!((ours / best.seconds_per_token - 1.0).abs() < 1e-9);
+                prop_assert_eq!(verify(&planned.plan, &spec, &cluster), Vec::<String>::new());
+            }
+            Err(error) => prop_assert!(best.is_none(), "{}", error),
+        }
+    }
+}
