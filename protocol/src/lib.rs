@@ -8,6 +8,7 @@ pub mod encoding;
 pub mod error;
 pub mod frame;
 pub mod generate;
+pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod model_spec;
@@ -18,5 +19,6 @@ pub mod sampling_params;
 pub mod shard;
 pub mod step_batch;
 pub mod stream;
+pub mod transport;
 
 pub use error::ProtocolError;

@@ -1,0 +1,192 @@
+//! Certificate checks between nodes: the chain must end at the cluster's CA and name a node of the
+//! cluster; host names play no part, because nodes move between addresses.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
+    RootCertStore, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::identity::{CaFingerprint, IdentityError, PeerIdentity};
+use crate::ids::NodeId;
+
+/// Checks a server against what the dialler knows of the cluster.
+#[derive(Debug)]
+pub(super) struct NodeServerVerifier {
+    pub(super) trust: Trust,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// Which server is the right one.
+#[derive(Debug)]
+pub(super) enum Trust {
+    /// A node of `cluster`, and that very node where the caller knows it.
+    Member { roots: Arc<RootCertStore>, cluster: String, expected: Option<NodeId> },
+    /// Before joining: a node whose chain holds the CA that the join token pins.
+    PinnedCa(CaFingerprint),
+}
+
+/// Checks a client: a node of `cluster`; none at all only where `mandatory` is off.
+#[derive(Debug)]
+pub(super) struct NodeClientVerifier {
+    chain: Arc<dyn ClientCertVerifier>,
+    cluster: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("certificate is of cluster `{found}`, expected `{expected}`")]
+    OtherCluster { found: String, expected: String },
+    #[error("certificate is of node {found}, expected {expected}")]
+    OtherNode { found: String, expected: String },
+    #[error("the CA is not the one that the join token names: this is another cluster")]
+    OtherCa,
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+}
+
+impl NodeClientVerifier {
+    pub(super) fn new(
+        roots: Arc<RootCertStore>,
+        provider: Arc<CryptoProvider>,
+        cluster: String,
+        mandatory: bool,
+    ) -> Result<Self, Error> {
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        let builder = if mandatory { builder } else { builder.allow_unauthenticated() };
+        let chain = builder.build().map_err(|error| Error::General(error.to_string()))?;
+        Ok(Self { chain, cluster })
+    }
+}
+
+impl Trust {
+    fn roots(&self, chain: &[CertificateDer<'_>]) -> Result<Arc<RootCertStore>, Error> {
+        let fingerprint = match self {
+            Self::Member { roots, .. } => return Ok(Arc::clone(roots)),
+            Self::PinnedCa(fingerprint) => fingerprint,
+        };
+        let ca = chain.iter().find(|certificate| CaFingerprint::of(certificate) == *fingerprint);
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.ok_or_else(|| refused(Refusal::OtherCa))?.clone().into_owned())?;
+        Ok(Arc::new(roots))
+    }
+
+    fn check_node(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        let Self::Member { cluster, expected, .. } = self else {
+            let node = PeerIdentity::from_certificate(certificate);
+            return node.map(|_| ()).map_err(|error| refused(error.into()));
+        };
+        let peer = node_of(certificate, cluster)?;
+        match expected {
+            Some(expected) if *expected != peer.node => {
+                let (found, expected) = (peer.node.short(), expected.short());
+                Err(refused(Refusal::OtherNode { found, expected }))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ServerCertVerifier for NodeServerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let roots = self.trust.roots(intermediates)?;
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.algorithms.all;
+        // The chain is node and CA, so nothing stands between them.
+        verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)?;
+        self.trust.check_node(end_entity)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for NodeClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
+        node_of(end_entity, &self.cluster)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+fn node_of(certificate: &CertificateDer<'_>, cluster: &str) -> Result<PeerIdentity, Error> {
+    let peer = PeerIdentity::from_certificate(certificate).map_err(|error| refused(error.into()))?;
+    if peer.cluster != cluster {
+        let expected = cluster.to_owned();
+        return Err(refused(Refusal::OtherCluster { found: peer.cluster, expected }));
+    }
+    Ok(peer)
+}
+
+fn refused(refusal: Refusal) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
+}
