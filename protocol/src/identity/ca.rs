@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -51,7 +52,8 @@ impl ClusterCa {
         let der = certificate_of(certificate_pem)?;
         let cluster = certificate::cluster_of_ca(&der)?;
         let pair = NodeKey::from_pem(key_pem)?.into_pair();
-        if certificate::node_id_of_certificate(&der)? != node_id_of(&pair.subject_public_key_info()) {
+        if certificate::node_id_of_certificate(&der)? != node_id_of(&pair.subject_public_key_info())
+        {
             let reason = "it does not belong to the CA certificate".to_owned();
             return Err(IdentityError::BadKey { reason });
         }

@@ -41,7 +41,8 @@ impl PeerIdentity {
     }
 
     fn from_uri(uri: &str) -> Result<Self, IdentityError> {
-        let bad = |reason| IdentityError::BadNodeUri { uri: uri.chars().take(200).collect(), reason };
+        let bad =
+            |reason| IdentityError::BadNodeUri { uri: uri.chars().take(200).collect(), reason };
         let path = uri.strip_prefix(SCHEME).ok_or_else(|| bad("it starts otherwise"))?;
         let parts: Vec<_> = path.split('/').collect();
         let [cluster, role, node] = parts[..] else {

@@ -172,7 +172,10 @@ mod tests {
         let identity = joined(&store);
         store.save(&identity).expect("writable");
         assert_eq!(store.load().expect("valid").map(|i| i.peer), Some(identity.peer));
-        assert_eq!(store.load_ca().expect("valid").map(|ca| ca.cluster().to_owned()), Some("lab".into()));
+        assert_eq!(
+            store.load_ca().expect("valid").map(|ca| ca.cluster().to_owned()),
+            Some("lab".into())
+        );
         for name in [NODE_KEY, CA_KEY] {
             let mode = fs::metadata(store.folder.join(name)).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

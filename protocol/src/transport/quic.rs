@@ -109,10 +109,8 @@ impl QuicEndpoint {
         let crypto = QuicClientConfig::try_from(crypto).map_err(no_initial_cipher)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::clone(&self.transport));
-        let unreachable = |reason: String| TransportError::Unreachable {
-            address: address.to_string(),
-            reason,
-        };
+        let unreachable =
+            |reason: String| TransportError::Unreachable { address: address.to_string(), reason };
         let connecting = self
             .endpoint
             .connect_with(config, address, SERVER_NAME)

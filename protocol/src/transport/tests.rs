@@ -51,7 +51,8 @@ async fn quic_pair(
     dialler: &NodeTls,
     acceptor: &NodeTls,
     expected: Option<NodeId>,
-) -> (Result<quinn::Connection, TransportError>, Result<quinn::Connection, quinn::ConnectionError>) {
+) -> (Result<quinn::Connection, TransportError>, Result<quinn::Connection, quinn::ConnectionError>)
+{
     let (from, to) = (endpoint(dialler), endpoint(acceptor));
     let address = to.local_address().expect("bound");
     let accepted = async {

@@ -9,8 +9,8 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_sig
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
-    RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    PeerIncompatible, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -179,7 +179,8 @@ impl ClientCertVerifier for NodeClientVerifier {
 }
 
 fn node_of(certificate: &CertificateDer<'_>, cluster: &str) -> Result<PeerIdentity, Error> {
-    let peer = PeerIdentity::from_certificate(certificate).map_err(|error| refused(error.into()))?;
+    let peer =
+        PeerIdentity::from_certificate(certificate).map_err(|error| refused(error.into()))?;
     if peer.cluster != cluster {
         let expected = cluster.to_owned();
         return Err(refused(Refusal::OtherCluster { found: peer.cluster, expected }));
