@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use rustls::{CertificateError, OtherError};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -196,6 +197,12 @@ impl GrpcTarget {
     fn tls_error(&self, error: &io::Error) -> TransportError {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
+            Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(
+                refusal,
+            )))) => {
+                let (address, reason) = (self.address.clone(), refusal.to_string());
+                TransportError::NotTrusted { address, reason }
+            }
             Some(rustls::Error::InvalidMessage(_)) => self.unreachable(&"it does not speak TLS"),
             Some(reason) => TransportError::NotTrusted {
                 address: self.address.clone(),

@@ -1,6 +1,7 @@
 //! Certificate checks between nodes: the chain must end at the cluster's CA and name a node of the
 //! cluster; host names play no part, because nodes move between addresses.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -40,8 +41,8 @@ pub(super) struct NodeClientVerifier {
     cluster: String,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
+#[derive(thiserror::Error)]
+pub(super) enum Refusal {
     #[error("certificate is of cluster `{found}`, expected `{expected}`")]
     OtherCluster { found: String, expected: String },
     #[error("certificate is of node {found}, expected {expected}")]
@@ -50,6 +51,13 @@ enum Refusal {
     OtherCa,
     #[error("{0}")]
     Identity(#[from] IdentityError),
+}
+
+/// The sentence: rustls and quinn show what is inside of their errors in this form.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl NodeClientVerifier {
