@@ -11,6 +11,8 @@ mod source;
 pub mod tensor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod text_assets;
 pub mod weight_type;
 

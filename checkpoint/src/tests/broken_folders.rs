@@ -1,0 +1,108 @@
+//! Hugging Face folders that lack a file or contradict themselves.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::fixture;
+use crate::open;
+
+/// Copies a fixture, lets `change` break it, and expects an error that says all of `wanted`.
+fn check(name: &str, change: impl FnOnce(&Path), wanted: &[&str]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for entry in fs::read_dir(fixture(name)).expect("the fixture is there") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_name().expect("a name");
+        fs::copy(&path, folder.path().join(file)).expect("copied");
+    }
+    change(folder.path());
+    let text = open(folder.path()).expect_err("the folder is broken").to_string();
+    for part in wanted {
+        assert!(text.contains(part), "expected `{part}` in: {text}");
+    }
+}
+
+fn set(folder: &Path, file: &str, field: &str, value: Value) {
+    let path = folder.join(file);
+    let mut json: Value =
+        serde_json::from_slice(&fs::read(&path).expect("readable")).expect("JSON");
+    json[field] = value;
+    fs::write(&path, json.to_string()).expect("written");
+}
+
+fn configured(field: &str, value: Value, wanted: &[&str]) {
+    check("golden/llama-tied", |f| set(f, "config.json", field, value), wanted);
+}
+
+#[test]
+fn a_configuration_that_contradicts_the_tensors_names_one() {
+    configured("intermediate_size", json!(100), &["blk.0.ffn_gate.weight", "[96, 64]"]);
+    configured("num_hidden_layers", json!(4), &["blk.3.attn_norm.weight", "missing"]);
+    configured("vocab_size", json!(300), &["token_embd.weight", "[300, 64]"]);
+    configured("tie_word_embeddings", json!(false), &["output.weight", "missing"]);
+}
+
+#[test]
+fn settings_that_no_recipe_knows_are_refused_by_name() {
+    configured("model_type", json!("mamba"), &["`mamba`", "llama, qwen2"]);
+    configured("rope_scaling", json!({"rope_type": "yarn", "factor": 2}), &["yarn", "llama3"]);
+    configured("hidden_act", json!("gelu"), &["hidden_act", "silu"]);
+    configured("quantization_config", json!({"quant_method": "awq"}), &["awq", "GGUF"]);
+    configured("attention_bias", json!(true), &["attention_bias"]);
+    configured("hidden_size", json!("big"), &["hidden_size", "big"]);
+    configured("hidden_size", Value::Null, &["hidden_size", "missing"]);
+    configured("num_attention_heads", json!(0), &["attention heads"]);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let remove = |name: &'static str| {
+        move |folder: &Path| fs::remove_file(folder.join(name)).expect("removed")
+    };
+    check("golden/llama-tied", remove("config.json"), &["not a model"]);
+    check("golden/llama-tied", remove("model.safetensors"), &["not a model"]);
+    check("golden/llama-tied", remove("tokenizer.json"), &["tokenizer.json"]);
+    let shard = "model-00002-of-00002.safetensors";
+    check("golden/llama-gqa-rope-scaled", remove(shard), &[shard]);
+}
+
+#[test]
+fn a_cut_or_foreign_weight_file_is_named() {
+    let cut = |keep: usize| {
+        move |folder: &Path| {
+            let path = folder.join("model.safetensors");
+            let bytes = fs::read(&path).expect("readable");
+            fs::write(&path, &bytes[..keep.min(bytes.len())]).expect("written");
+        }
+    };
+    check("golden/llama-tied", cut(4), &["model.safetensors", "truncated"]);
+    check("golden/llama-tied", cut(50), &["model.safetensors", "truncated"]);
+    check("golden/llama-tied", cut(20_000), &["model.safetensors", "truncated", "tensor"]);
+    let foreign = |folder: &Path| {
+        fs::write(folder.join("model.safetensors"), b"not safetensors at all").expect("written");
+    };
+    check("golden/llama-tied", foreign, &["model.safetensors", "header"]);
+}
+
+#[test]
+fn an_index_cannot_reach_outside_its_folder() {
+    let escape = |folder: &Path| {
+        let map = json!({"lm_head.weight": "../../etc/passwd"});
+        set(folder, "model.safetensors.index.json", "weight_map", map);
+    };
+    check("golden/llama-gqa-rope-scaled", escape, &["weight_map", "passwd"]);
+}
+
+#[test]
+fn a_tensor_that_the_index_promises_must_be_there() {
+    let promise = |folder: &Path| {
+        let path = folder.join("model.safetensors.index.json");
+        let text = fs::read_to_string(&path).expect("readable");
+        let mut index: Value = serde_json::from_str(&text).expect("JSON");
+        index["weight_map"]["model.layers.9.mlp.up_proj.weight"] =
+            json!("model-00001-of-00002.safetensors");
+        fs::write(path, index.to_string()).expect("written");
+    };
+    check("golden/llama-gqa-rope-scaled", promise, &["model.layers.9.mlp.up_proj.weight"]);
+}

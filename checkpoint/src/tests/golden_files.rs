@@ -1,0 +1,85 @@
+//! The committed fixtures, made by independent tools, read as what they are.
+
+use protocol::model_spec::{Architecture, RopeLayout, RopeScaling};
+
+use super::fixture;
+use crate::{TensorPlace, Vocabulary, WeightType, open};
+
+#[test]
+fn a_folder_and_its_gguf_twin_have_the_same_shape() {
+    let folder = open(&fixture("golden/qwen2-tied")).expect("the folder opens");
+    let twin = open(&fixture("golden/qwen2-tied.gguf")).expect("the file opens");
+    assert_eq!(folder.spec, twin.spec);
+    assert_eq!(folder.spec.architecture, Architecture::Qwen2);
+    assert!(folder.spec.attention.qkv_bias && folder.spec.tied_embeddings);
+    let names = |c: &crate::Checkpoint| -> Vec<_> {
+        c.tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), t.place)).collect()
+    };
+    assert_eq!(names(&folder), names(&twin));
+}
+
+#[test]
+fn rope_scaling_is_read_in_both_forms() {
+    let folder = open(&fixture("golden/llama-gqa-rope-scaled")).expect("the folder opens");
+    let expected = RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_context_length: 64,
+    };
+    assert_eq!(folder.spec.rope.scaling, expected);
+    assert_eq!(folder.spec.rope.layout, RopeLayout::HalfSplit);
+    assert_eq!(folder.files.len(), 2, "both shards are found");
+    let twin = open(&fixture("golden/llama-gqa-rope-scaled.gguf")).expect("the file opens");
+    assert_eq!(twin.spec.rope.layout, RopeLayout::Interleaved);
+    let RopeScaling::FrequencyFactors { factors } = &twin.spec.rope.scaling else {
+        panic!("expected factors, found {:?}", twin.spec.rope.scaling);
+    };
+    assert_eq!(factors.len(), 8);
+    assert!(factors[0] == 1.0 && factors[7] == 8.0, "{factors:?}");
+    let freqs = twin.tensors.iter().find(|t| t.name == "rope_freqs.weight").expect("it is kept");
+    assert_eq!(freqs.place, TensorPlace::Global);
+}
+
+#[test]
+fn the_newer_spelling_of_a_configuration_is_understood() {
+    let model = open(&fixture("golden/qwen2-untied-bf16")).expect("the folder opens");
+    assert_eq!(model.spec.rope.theta, 1_000_000.0);
+    assert_eq!(model.spec.weight_label, "BF16");
+    assert!(!model.spec.tied_embeddings);
+    assert!(model.tensors.iter().all(|t| t.weight_type == WeightType::BF16));
+}
+
+#[test]
+fn byte_counts_add_up_to_the_tensors() {
+    let model = open(&fixture("golden/llama-tied")).expect("the folder opens");
+    let all: u64 = model.tensors.iter().map(|t| t.bytes).sum();
+    // A tied embedding is held at both ends of a pipeline.
+    let once = model.spec.stage_weight_bytes(model.spec.all_layers()) - model.spec.embedding_bytes;
+    assert_eq!(all, once);
+    let matrices = 64 * 64 * 4 + 3 * 64 * 96;
+    assert!(model.spec.layers.iter().all(|layer| layer.macs_per_token == matrices));
+}
+
+#[test]
+fn the_text_side_names_its_special_tokens() {
+    let text = open(&fixture("golden/llama-tied")).expect("the folder opens").text;
+    assert!(matches!(&text.vocabulary, Vocabulary::TokenizerJson(json) if json.starts_with(b"{")));
+    assert_eq!(text.bos.map(|id| id.0), Some(269));
+    assert_eq!(text.eos.iter().map(|id| id.0).collect::<Vec<_>>(), [270]);
+    assert!(text.chat_template.is_some_and(|t| t.contains("messages")));
+    let named = |name: &str| text.named_tokens.iter().find(|t| t.name == name);
+    assert_eq!(named("eos_token").map(|t| t.text.as_str()), Some("<|end_of_text|>"));
+}
+
+#[test]
+fn a_file_with_a_vocabulary_and_no_weights_still_gives_its_text() {
+    let path = fixture("vocabs/ggml-vocab-llama-spm.gguf");
+    let text = crate::open_text(&path).expect("the text side opens");
+    let Vocabulary::Gguf(vocabulary) = &text.vocabulary else { panic!("a GGUF vocabulary") };
+    assert_eq!((vocabulary.model.as_str(), vocabulary.tokens.len()), ("llama", 32_000));
+    assert!(text.add_bos && text.bos.map(|id| id.0) == Some(1));
+    assert_eq!(crate::TextAssets::decode(&text.encode().expect("encodes")).expect("decodes"), text);
+    let error = open(&path).expect_err("there are no weights");
+    assert!(error.to_string().contains("token_embd.weight"), "{error}");
+}
