@@ -1,1 +1,31 @@
-//! engine.
+//! Model math: a stage holds a range of layers and runs one step batch after another over them.
+//!
+//! What a row (one token of one sequence) yields depends neither on the rows beside it, nor on how
+//! its prompt was cut into chunks, nor on where the pipeline is cut, nor on the number of threads:
+//! every sum has one order, fixed by the lengths alone.
+
+pub mod config;
+pub mod error;
+pub mod generate;
+pub mod memory;
+pub mod stage;
+pub mod weights;
+
+mod activations;
+mod batch;
+mod kernels;
+mod layers;
+mod models;
+mod sampler;
+mod state;
+mod workspace;
+
+pub use config::StageConfig;
+pub use error::EngineError;
+pub use generate::{GenerateOptions, generate};
+pub use memory::StageMemory;
+pub use stage::{Stage, StageInput, StageOutput};
+pub use weights::{FileSource, WeightSource};
+
+#[cfg(target_endian = "big")]
+compile_error!("weights and activations are read as little-endian values in place");

@@ -1,0 +1,95 @@
+//! Which part of a model a stage holds, and how much state it keeps.
+
+use protocol::ids::LayerIndex;
+use protocol::limits::STEP_TOKENS_MAX;
+use protocol::model_spec::{KvType, LayerRange, ModelSpec, StateKind};
+use protocol::plan::{ActivationType, KvPlan, Share};
+
+use crate::error::EngineError;
+
+/// Tokens per block of a stage that nobody planned.
+const BLOCK_SIZE: u32 = 16;
+/// Rows per step of a stage that nobody planned.
+const STEP_TOKENS: u32 = 256;
+
+/// The stage's part of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageConfig {
+    pub layers: LayerRange,
+    pub kv: KvPlan,
+    /// Every layer's result is rounded to this, whether or not it crosses a wire.
+    pub activation: ActivationType,
+    pub share: Share,
+}
+
+impl StageConfig {
+    /// All layers in one process, for one sequence of up to `context_length` tokens.
+    pub fn whole_model(spec: &ModelSpec, context_length: u32, kv_type: KvType) -> Self {
+        let context_length = context_length.clamp(1, spec.context_length.max(1));
+        Self {
+            layers: spec.all_layers(),
+            kv: KvPlan {
+                kv_type,
+                block_size: BLOCK_SIZE,
+                blocks: context_length.div_ceil(BLOCK_SIZE),
+                context_length,
+                sequences_max: 1,
+                step_tokens_max: context_length.min(STEP_TOKENS),
+            },
+            activation: ActivationType::F32,
+            share: Share::WHOLE,
+        }
+    }
+
+    /// Everything that loading and running rely on.
+    pub(crate) fn check(&self, spec: &ModelSpec) -> Result<(), EngineError> {
+        let (range, layers) = (self.layers, spec.layer_count());
+        if range.start >= range.end || range.end.0 > layers {
+            return Err(EngineError::BadLayerRange { range, layers });
+        }
+        if self.share.units != self.share.of {
+            return Err(EngineError::UnsupportedShare(self.share));
+        }
+        for index in range.indices() {
+            let state = spec.layers[index].state;
+            if state != (StateKind::PagedKv { window: None }) {
+                let layer = LayerIndex(index as u32);
+                return Err(EngineError::UnsupportedState { layer, state });
+            }
+        }
+        self.check_sizes(spec)
+    }
+
+    fn check_sizes(&self, spec: &ModelSpec) -> Result<(), EngineError> {
+        let attention = spec.attention;
+        let positive = [
+            ("hidden_size", spec.hidden_size),
+            ("ffn_size", spec.ffn_size),
+            ("vocab_size", spec.vocab_size),
+            ("heads", attention.heads),
+            ("kv_heads", attention.kv_heads),
+            ("head_dim", attention.head_dim),
+            ("block_size", self.kv.block_size),
+            ("blocks", self.kv.blocks),
+            ("context_length", self.kv.context_length),
+            ("sequences_max", self.kv.sequences_max),
+            ("step_tokens_max", self.kv.step_tokens_max),
+        ];
+        let bad = |field, value: u32, expected| {
+            Err(EngineError::BadSpec { field, value: u64::from(value), expected })
+        };
+        if let Some((field, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return bad(field, value, "expected at least 1");
+        }
+        if !attention.heads.is_multiple_of(attention.kv_heads) {
+            return bad("heads", attention.heads, "expected a multiple of kv_heads");
+        }
+        if !attention.head_dim.is_multiple_of(2) {
+            return bad("head_dim", attention.head_dim, "expected an even number");
+        }
+        if self.kv.step_tokens_max as usize > STEP_TOKENS_MAX {
+            return bad("step_tokens_max", self.kv.step_tokens_max, "expected at most 4096");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What can be wrong with a model, a stage's configuration or a batch from a peer.
+
+use checkpoint::WeightType;
+use protocol::ids::{BlockId, LayerIndex, SequenceId, TokenId};
+use protocol::model_spec::{Architecture, LayerRange, StateKind};
+use protocol::plan::Share;
+
+/// Loading and running a stage. Nothing here is a panic: batches come from another machine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("layers {range} are not a part of a model with {layers} layers")]
+    BadLayerRange { range: LayerRange, layers: u32 },
+    #[error("share {}+{} of {} of a stage: only whole stages run so far", .0.start, .0.units, .0.of)]
+    UnsupportedShare(Share),
+    #[error("layer {layer} keeps {state:?}, this engine runs full attention only")]
+    UnsupportedState { layer: LayerIndex, state: StateKind },
+    #[error("model configuration: {field} is {value}, {expected}")]
+    BadSpec { field: &'static str, value: u64, expected: &'static str },
+    #[error("no recipe for the model family `{0}`")]
+    UnsupportedFamily(Architecture),
+    #[error("tensor `{name}` is missing")]
+    MissingTensor { name: String },
+    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
+    BadShape { name: String, found: Vec<u64>, expected: Vec<u64> },
+    #[error("tensor `{name}` of {weight} takes {found} bytes, its shape needs {expected}")]
+    BadLength { name: String, weight: WeightType, found: u64, expected: u64 },
+    #[error("tensor `{name}` has {columns} columns, {weight} comes in blocks of {block}")]
+    BadColumns { name: String, weight: WeightType, columns: u64, block: u64 },
+    #[error("tensor `{name}` does not read from file {file} at {offset}: {source}")]
+    Read { name: String, file: u32, offset: u64, source: std::io::Error },
+    #[error("no memory for {bytes} bytes of {what}")]
+    OutOfMemory { what: &'static str, bytes: u64 },
+
+    #[error("the step has {found} rows, the plan allows {limit}")]
+    TooManyRows { found: usize, limit: usize },
+    #[error("sequence {sequence} comes with no token")]
+    NoTokens { sequence: SequenceId },
+    #[error("sequence {sequence} has {found} block tables, this model has {expected} KV group")]
+    BadBlockTables { sequence: SequenceId, found: usize, expected: usize },
+    #[error(
+        "sequence {sequence} reaches position {end}, its block table or context ends at {limit}"
+    )]
+    PositionOutOfRange { sequence: SequenceId, end: u64, limit: u64 },
+    #[error("block {block} is not one of the pool's {blocks}")]
+    BadBlock { block: BlockId, blocks: u32 },
+    #[error("token {token} is not in the vocabulary of {vocabulary}")]
+    BadToken { token: TokenId, vocabulary: u32 },
+    #[error("the step's activations take {found} bytes, its rows need {expected}")]
+    BadActivations { found: usize, expected: usize },
+    #[error("layers {range} expect {expected} as input")]
+    WrongInput { range: LayerRange, expected: &'static str },
+    #[error("sequence {sequence} was never started on this stage")]
+    UnknownSequence { sequence: SequenceId },
+    #[error("{known} sequences are known to the sampler, no more may start")]
+    TooManySequences { known: usize },
+    #[error("sequence {sequence} asks for position {position}, its known tokens end at {known}")]
+    UnknownTokens { sequence: SequenceId, position: u64, known: u64 },
+    #[error("token mask of sequence {sequence} has {found} words, the vocabulary needs {expected}")]
+    BadMask { sequence: SequenceId, found: usize, expected: usize },
+    #[error("no token is allowed for sequence {sequence} at position {position}")]
+    NothingAllowed { sequence: SequenceId, position: u64 },
+    #[error("logits of sequence {sequence} at position {position} are not finite numbers")]
+    NotFinite { sequence: SequenceId, position: u64 },
+    #[error("a sequence of {tokens} tokens does not fit the {limit} that are planned")]
+    TooLong { tokens: u64, limit: u64 },
+}

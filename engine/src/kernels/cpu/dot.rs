@@ -1,0 +1,154 @@
+//! Sums and dot products with one order of accumulation, fixed by the length alone.
+
+/// Partial sums kept side by side; four AVX2 registers.
+const LANES: usize = 32;
+
+widened! {
+    /// `out[i] = scale * rows[i] . x` for each row of `rows` (`[out.len(), x.len()]`).
+    fn dot_rows(rows: &[f32], x: &[f32], scale: f32, out: &mut [f32]) = dot_rows_body
+}
+widened! {
+    /// The largest value; NaN values are passed over.
+    fn max(x: &[f32]) -> f32 = max_body
+}
+widened! {
+    fn sum(x: &[f32]) -> f32 = sum_body
+}
+widened! {
+    fn sum_of_squares(x: &[f32]) -> f32 = squares_body
+}
+widened! {
+    /// `out += weights[i] * rows[i]`, in the order of the rows (`[weights.len(), out.len()]`).
+    fn weighted_sum(rows: &[f32], weights: &[f32], out: &mut [f32]) = weighted_sum_body
+}
+widened! {
+    /// `out += x`
+    fn add(out: &mut [f32], x: &[f32]) = add_body
+}
+widened! {
+    /// `out = x * factor * weight`, elementwise.
+    fn scale_into(x: &[f32], factor: f32, weight: &[f32], out: &mut [f32]) = scale_body
+}
+
+#[inline(always)]
+fn dot_rows_body(rows: &[f32], x: &[f32], scale: f32, out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(x.len()).zip(out) {
+        *out = scale * dot_body(row, x);
+    }
+}
+
+#[inline(always)]
+fn dot_body(a: &[f32], b: &[f32]) -> f32 {
+    let b = &b[..a.len()];
+    let mut lanes = [0.0f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    for (lane, (a, b)) in lanes.iter_mut().zip(tail) {
+        *lane += a * b;
+    }
+    fold(lanes)
+}
+
+#[inline(always)]
+fn squares_body(x: &[f32]) -> f32 {
+    dot_body(x, x)
+}
+
+#[inline(always)]
+fn sum_body(x: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] += chunk[i];
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(tail) {
+        *lane += x;
+    }
+    fold(lanes)
+}
+
+#[inline(always)]
+fn max_body(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = larger(lanes[i], chunk[i]);
+        }
+    }
+    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |a, b| larger(a, *b))
+}
+
+/// Adds the lanes pairwise, halves onto halves.
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn weighted_sum_body(rows: &[f32], weights: &[f32], out: &mut [f32]) {
+    for (row, weight) in rows.chunks_exact(out.len()).zip(weights) {
+        for (out, x) in out.iter_mut().zip(row) {
+            *out += weight * x;
+        }
+    }
+}
+
+#[inline(always)]
+fn add_body(out: &mut [f32], x: &[f32]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out += x;
+    }
+}
+
+#[inline(always)]
+fn scale_body(x: &[f32], factor: f32, weight: &[f32], out: &mut [f32]) {
+    for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+        *out = x * factor * weight;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37 % 101) as f32 - 50.0) / 17.0).collect()
+    }
+
+    #[test]
+    fn avx2_and_the_baseline_give_the_same_bits_at_every_length() {
+        for n in [1, 7, 8, 16, 31, 32, 33, 64, 100, 896] {
+            let (a, mut b) = (ramp(n), ramp(n));
+            b.reverse();
+            let mut wide = [0.0];
+            dot_rows(&a, &b, 1.0, &mut wide);
+            assert_eq!(wide[0].to_bits(), dot_body(&a, &b).to_bits(), "length {n}");
+            assert_eq!(sum(&a).to_bits(), sum_body(&a).to_bits(), "length {n}");
+        }
+    }
+
+    #[test]
+    fn a_dot_product_agrees_with_one_in_double_precision() {
+        let (a, b) = (ramp(1000), ramp(1000));
+        let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        assert!((f64::from(dot_body(&a, &b)) - exact).abs() < 1e-3);
+    }
+}

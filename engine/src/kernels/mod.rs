@@ -1,0 +1,3 @@
+//! Arithmetic loops under the layers; the CPU set is the reference and runs everywhere.
+
+pub(crate) mod cpu;

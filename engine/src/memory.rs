@@ -1,0 +1,34 @@
+//! What a stage takes of a device's memory.
+
+use protocol::model_spec::ModelSpec;
+
+use crate::config::StageConfig;
+use crate::state::KvPool;
+use crate::workspace::Workspace;
+
+/// Bytes of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageMemory {
+    pub weights: u64,
+    /// The whole pool, used or not.
+    pub kv: u64,
+    pub workspace: u64,
+}
+
+impl StageMemory {
+    /// What a stage will hold, before it is loaded. `config.layers` lies inside the model.
+    pub fn estimate(spec: &ModelSpec, config: &StageConfig) -> Self {
+        let whole = config.layers == spec.all_layers();
+        // A tied matrix serves both ends of a single stage.
+        let shared = if whole && spec.tied_embeddings { spec.embedding_bytes } else { 0 };
+        Self {
+            weights: spec.stage_weight_bytes(config.layers).saturating_sub(shared),
+            kv: KvPool::bytes(spec, config),
+            workspace: Workspace::bytes(spec, config),
+        }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.weights + self.kv + self.workspace
+    }
+}

@@ -1,0 +1,250 @@
+//! A contiguous range of layers, and the forward pass of one step batch through it.
+
+use std::sync::Arc;
+
+use checkpoint::Manifest;
+use protocol::ids::LayerIndex;
+use protocol::model_spec::{LayerRange, ModelSpec};
+use protocol::plan::{ActivationType, KvPlan};
+use protocol::step_batch::{Sample, SampledToken, StepBatch};
+
+use crate::activations;
+use crate::batch::{BatchLimits, places};
+use crate::config::StageConfig;
+use crate::error::EngineError;
+use crate::kernels::cpu;
+use crate::layers::{Embedding, LmHead, RmsNorm, RopeFrequencies, RowPlace, Tile};
+use crate::memory::StageMemory;
+use crate::models::{self, DecoderLayer};
+use crate::sampler::{SampleAt, Sampler};
+use crate::state::KvPool;
+use crate::weights::{Matrix, Tensors, WeightSource};
+use crate::workspace::{TILE_ROWS, Workspace};
+
+/// The layers of one rank, their sequence state and their buffers.
+pub struct Stage {
+    layers: LayerRange,
+    hidden: usize,
+    activation: ActivationType,
+    limits: BatchLimits,
+    frequencies: RopeFrequencies,
+    /// On the first stage.
+    embedding: Option<Embedding>,
+    blocks: Vec<Box<dyn DecoderLayer>>,
+    /// On the last stage.
+    output: Option<Output>,
+    pool: KvPool,
+    workspace: Workspace,
+    memory: StageMemory,
+}
+
+/// What only the last stage has.
+struct Output {
+    head: LmHead,
+    sampler: Sampler,
+}
+
+/// What a stage computes a step from.
+#[derive(Clone, Copy, Debug)]
+pub enum StageInput<'a> {
+    /// The batch's own token ids: the first stage.
+    Tokens,
+    /// Raw little-endian values of the activation type, `[rows, hidden]`: every other stage.
+    Activations(&'a [u8]),
+}
+
+/// What a stage makes of a step.
+#[derive(Debug)]
+pub enum StageOutput<'a> {
+    /// For the next stage; raw little-endian values of the activation type, `[rows, hidden]`.
+    Activations(&'a [u8]),
+    /// From the last stage: one token per row set that asked for it, in batch order.
+    Samples(Vec<SampledToken>),
+}
+
+impl Stage {
+    /// Reads the stage's own tensors, and no byte more. `progress` is told the bytes read so far.
+    pub fn load(
+        manifest: &Manifest,
+        source: &dyn WeightSource,
+        config: &StageConfig,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, EngineError> {
+        let spec = &manifest.spec;
+        config.check(spec)?;
+        let frequencies = RopeFrequencies::new(&spec.rope, spec.attention.head_dim as usize)?;
+        let pool = KvPool::new(spec, config)?;
+        let mut tensors = Tensors::new(manifest, source, progress);
+        let first = config.layers.start.0 == 0;
+        let table = first.then(|| token_table(&mut tensors, spec)).transpose()?;
+        let blocks = (config.layers.start.0..config.layers.end.0)
+            .map(|layer| models::load_layer(&mut tensors, spec, LayerIndex(layer)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let last = config.layers.end.0 == spec.layer_count();
+        let head = last.then(|| load_head(&mut tensors, spec, table.clone())).transpose()?;
+        let separate_head = head.as_ref().filter(|_| !(first && spec.tied_embeddings));
+        let weights = table.as_ref().map_or(0, |table| table.bytes())
+            + blocks.iter().map(|block| block.bytes()).sum::<u64>()
+            + separate_head.map_or(0, |head| head.bytes());
+        let StageMemory { kv, workspace, .. } = StageMemory::estimate(spec, config);
+        Ok(Self {
+            layers: config.layers,
+            hidden: spec.hidden_size as usize,
+            activation: config.activation,
+            limits: BatchLimits { kv: config.kv, vocabulary: spec.vocab_size },
+            frequencies,
+            embedding: table.map(Embedding::new),
+            blocks,
+            output: head.map(|head| Output { head, sampler: Sampler::default() }),
+            pool,
+            workspace: Workspace::new(spec, config),
+            memory: StageMemory { weights, kv, workspace },
+        })
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> StageMemory {
+        self.memory
+    }
+
+    /// The plan of the pool.
+    pub fn kv(&self) -> KvPlan {
+        self.limits.kv
+    }
+
+    pub fn layers(&self) -> LayerRange {
+        self.layers
+    }
+
+    /// Runs one step: forgets and begins sequences, copies blocks, computes the rows, samples.
+    ///
+    /// A batch that does not fit the plan is refused before any state has changed.
+    pub fn forward(
+        &mut self,
+        batch: &StepBatch,
+        input: StageInput<'_>,
+    ) -> Result<StageOutput<'_>, EngineError> {
+        let asked = asked(batch);
+        if let Some(output) = &self.output {
+            output.sampler.check(batch, asked.iter().map(|(_, at)| at))?;
+        }
+        self.compute(batch, input)?;
+        let hidden = &self.workspace.hidden[..batch.token_count() * self.hidden];
+        let Some(output) = &mut self.output else {
+            let wire = &mut self.workspace.wire;
+            let bytes = activations::encode(hidden, self.activation, wire);
+            return Ok(StageOutput::Activations(bytes));
+        };
+        let sampler = &mut output.sampler;
+        batch.ends.iter().for_each(|sequence| sampler.end(*sequence));
+        batch.starts.iter().for_each(|start| sampler.start(start));
+        let mut samples = Vec::with_capacity(asked.len());
+        let space = (&mut self.workspace.logits, &mut self.workspace.tile.matmul);
+        output.head.each_row(&asked, hidden, space, &mut |at, logits| {
+            samples.push(sampler.sample(at, logits)?);
+            Ok(())
+        })?;
+        Ok(StageOutput::Samples(samples))
+    }
+
+    /// The logits of each row set that asks for a sample, instead of a sample: for evaluation.
+    /// Empty on all stages but the last.
+    pub fn logits(
+        &mut self,
+        batch: &StepBatch,
+        input: StageInput<'_>,
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.compute(batch, input)?;
+        let mut rows = Vec::new();
+        if let Some(output) = &self.output {
+            let hidden = &self.workspace.hidden[..batch.token_count() * self.hidden];
+            let space = (&mut self.workspace.logits, &mut self.workspace.tile.matmul);
+            output.head.each_row(&asked(batch), hidden, space, &mut |_, logits| {
+                rows.push(logits.to_vec());
+                Ok(())
+            })?;
+        }
+        Ok(rows)
+    }
+
+    /// Checks the batch and leaves its rows, as they are after the stage's layers, in `hidden`.
+    fn compute(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
+        self.limits.check(batch)?;
+        self.read_input(batch, input)?;
+        batch.copies.iter().for_each(|copy| self.pool.copy(*copy));
+        self.run_layers(&places(batch));
+        Ok(())
+    }
+
+    fn read_input(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
+        let hidden = &mut self.workspace.hidden[..batch.token_count() * self.hidden];
+        match (&self.embedding, input) {
+            (Some(embedding), StageInput::Tokens) => embedding.forward(batch, hidden),
+            (None, StageInput::Activations(bytes)) => {
+                activations::decode(bytes, self.activation, hidden)?;
+            }
+            (first, _) => {
+                let expected = if first.is_some() { "token ids" } else { "activations" };
+                return Err(EngineError::WrongInput { range: self.layers, expected });
+            }
+        }
+        Ok(())
+    }
+
+    fn run_layers(&mut self, rows: &[RowPlace<'_>]) {
+        let workspace = &mut self.workspace;
+        workspace.angles.fill(&self.frequencies, rows.iter().map(|row| row.position));
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let hidden = &mut workspace.hidden[..rows.len() * self.hidden];
+            let tiles = rows.chunks(TILE_ROWS).zip(hidden.chunks_mut(TILE_ROWS * self.hidden));
+            for (tile, (rows, hidden)) in tiles.enumerate() {
+                let tile = Tile {
+                    rows,
+                    first: tile * TILE_ROWS,
+                    angles: &workspace.angles,
+                    frequencies: &self.frequencies,
+                };
+                block.forward(hidden, &tile, layer, &mut self.pool, &mut workspace.tile);
+                if self.activation == ActivationType::Bf16 {
+                    cpu::round_to_bf16(hidden);
+                }
+            }
+        }
+    }
+}
+
+/// The last row of each row set that asks for a sample.
+fn asked(batch: &StepBatch) -> Vec<(usize, SampleAt<'_>)> {
+    let mut end = 0;
+    let mut asked = Vec::with_capacity(batch.rows.len());
+    for rows in &batch.rows {
+        end += rows.tokens.len();
+        if let Sample::Yes { allowed } = &rows.sample {
+            let position = u64::from(rows.position) + rows.tokens.len() as u64;
+            let allowed = allowed.as_ref();
+            asked.push((end - 1, SampleAt { sequence: rows.sequence, position, allowed }));
+        }
+    }
+    asked
+}
+
+fn token_table(tensors: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Arc<Matrix>, EngineError> {
+    let (rows, columns) = (spec.vocab_size as usize, spec.hidden_size as usize);
+    tensors.matrix("token_embd.weight", rows, columns).map(Arc::new)
+}
+
+/// A tied head takes the embedding that is there already, or reads it on a stage of its own.
+fn load_head(
+    tensors: &mut Tensors<'_>,
+    spec: &ModelSpec,
+    table: Option<Arc<Matrix>>,
+) -> Result<LmHead, EngineError> {
+    let norm = RmsNorm::load(tensors, "output_norm.weight", spec)?;
+    let (rows, columns) = (spec.vocab_size as usize, spec.hidden_size as usize);
+    let weight = match table {
+        _ if !spec.tied_embeddings => Arc::new(tensors.matrix("output.weight", rows, columns)?),
+        Some(table) => table,
+        None => token_table(tensors, spec)?,
+    };
+    Ok(LmHead::new(norm, weight))
+}

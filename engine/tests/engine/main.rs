@@ -1,0 +1,9 @@
+//! What the engine promises: the reference's logits, and bits that no batch, chunk or cut changes.
+
+mod bad_batches;
+mod golden_logits;
+mod paged_state;
+mod random_model;
+mod row_invariance;
+mod running;
+mod split_equivalence;

@@ -1,0 +1,86 @@
+//! What a row yields depends on nothing but its own sequence.
+
+use checkpoint::WeightType;
+use protocol::ids::TokenId;
+use protocol::model_spec::{Architecture, KvType};
+use protocol::plan::ActivationType;
+
+use crate::random_model::{RandomModel, random_model, small_spec};
+use crate::running::{batch, chain, hidden_rows, prompt, rows};
+
+const WIDTH: usize = 256 * 4;
+
+fn model(weight: WeightType) -> RandomModel {
+    random_model(small_spec(Architecture::Llama, false), weight, 1)
+}
+
+/// A prompt's hidden rows after three layers, cut into chunks of `chunk` tokens.
+fn chunked(model: &RandomModel, prompt: &[TokenId], chunk: usize, kv: KvType) -> Vec<Vec<u8>> {
+    let mut stage = chain(model, &[3], kv, ActivationType::F32).remove(0);
+    let mut hidden = Vec::new();
+    for (i, tokens) in prompt.chunks(chunk).enumerate() {
+        hidden.extend(hidden_rows(&mut stage, &batch(vec![rows(0, i * chunk, tokens)]), WIDTH));
+    }
+    hidden
+}
+
+#[test]
+fn chunks_of_a_prompt_change_no_bit_in_any_weight_type() {
+    for weight in WeightType::ALL {
+        let model = model(weight);
+        let prompt = prompt(2, 64, 300);
+        let whole = chunked(&model, &prompt, 64, KvType::F16);
+        for chunk in [1, 2, 3, 7, 16, 33] {
+            let hidden = chunked(&model, &prompt, chunk, KvType::F16);
+            assert!(hidden == whole, "{weight}: chunks of {chunk} give other bits");
+        }
+    }
+}
+
+#[test]
+fn every_chunk_size_gives_the_same_bits_with_f32_state() {
+    let model = model(WeightType::F16);
+    let prompt = prompt(3, 21, 300);
+    let whole = chunked(&model, &prompt, 21, KvType::F32);
+    for chunk in 1..21 {
+        assert!(chunked(&model, &prompt, chunk, KvType::F32) == whole, "chunks of {chunk}");
+    }
+}
+
+#[test]
+fn a_row_does_not_see_its_neighbours_in_the_batch() {
+    for weight in WeightType::ALL {
+        let model = model(weight);
+        let mut stage = chain(&model, &[3], KvType::F16, ActivationType::F32).remove(0);
+        let alone = hidden_rows(&mut stage, &batch(vec![rows(0, 0, &[TokenId(42)])]), WIDTH);
+        for neighbours in [1, 2, 6, 8] {
+            let mut all = vec![rows(0, 0, &[TokenId(42)])];
+            for id in 1..=neighbours {
+                all.push(rows(id, 0, &prompt(u64::from(id), id as usize * 2, 300)));
+            }
+            all.rotate_left(neighbours as usize / 2);
+            let before: usize =
+                all.iter().take_while(|r| r.sequence.0 != 0).map(|r| r.tokens.len()).sum();
+            let hidden = hidden_rows(&mut stage, &batch(all), WIDTH);
+            assert!(hidden[before] == alone[0], "{weight}: {neighbours} neighbours");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    // Wide enough that products and attention are cut into parallel tasks.
+    let mut spec = small_spec(Architecture::Qwen2, true);
+    (spec.hidden_size, spec.ffn_size) = (512, 1024);
+    let model = random_model(spec, WeightType::Q4K, 5);
+    let prompt = prompt(4, 120, 300);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.expect("a pool").install(|| {
+            let mut stage = chain(&model, &[3], KvType::F16, ActivationType::F32).remove(0);
+            hidden_rows(&mut stage, &batch(vec![rows(0, 0, &prompt)]), 512 * 4)
+        })
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(5));
+}

@@ -1,0 +1,62 @@
+//! Where the pipeline is cut changes no bit.
+
+use std::ops::ControlFlow;
+
+use checkpoint::WeightType;
+use engine::{GenerateOptions, generate};
+use protocol::model_spec::{Architecture, KvType};
+use protocol::plan::ActivationType;
+use protocol::sampling_params::SamplingParams;
+use protocol::step_batch::SampledToken;
+
+use crate::random_model::{RandomModel, random_model, small_spec};
+use crate::running::{chain, prompt, watched};
+
+const CUTS: [&[u32]; 8] = [&[], &[1], &[2], &[3], &[1, 2], &[1, 3], &[2, 3], &[1, 2, 3]];
+
+fn answer(
+    model: &RandomModel,
+    cuts: &[u32],
+    activation: ActivationType,
+    options: &GenerateOptions,
+) -> Vec<SampledToken> {
+    let mut stages = chain(model, cuts, KvType::F16, activation);
+    let mut answer = Vec::new();
+    let mut keep = |token: &SampledToken| {
+        answer.push(token.clone());
+        ControlFlow::Continue(())
+    };
+    generate(&mut stages, &prompt(9, 20, 300), options, &mut keep).expect("generates");
+    answer
+}
+
+fn check(weight: WeightType, activation: ActivationType, sampling: SamplingParams) {
+    let architecture = Architecture::Qwen2;
+    let model = random_model(small_spec(architecture, weight == WeightType::Q6K), weight, 3);
+    let options = GenerateOptions { sampling, tokens_max: 10, choice_seed: 5, prefill_chunk: 7 };
+    let whole = answer(&model, &[], activation, &options);
+    assert_eq!(whole.len(), 10);
+    for cuts in CUTS {
+        let split = answer(&model, cuts, activation, &options);
+        assert_eq!(split, whole, "{weight} {activation:?} cut at {cuts:?}");
+    }
+}
+
+#[test]
+fn every_cut_gives_the_same_tokens_and_log_probabilities_in_every_weight_type() {
+    for weight in WeightType::ALL {
+        check(weight, ActivationType::F32, watched());
+    }
+}
+
+#[test]
+fn bf16_activations_are_rounded_at_every_layer_so_cuts_do_not_show() {
+    check(WeightType::F16, ActivationType::Bf16, watched());
+    check(WeightType::Q4K, ActivationType::Bf16, watched());
+}
+
+#[test]
+fn seeded_answers_are_the_same_over_every_cut() {
+    let sampling = SamplingParams { temperature: 0.9, top_p: 0.95, ..watched() };
+    check(WeightType::Q8_0, ActivationType::F32, sampling);
+}
