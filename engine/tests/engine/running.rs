@@ -13,7 +13,11 @@ use crate::random_model::{Random, RandomModel};
 
 pub(crate) const BLOCK_SIZE: u32 = 8;
 
-pub(crate) fn config(layers: LayerRange, kv_type: KvType, activation: ActivationType) -> StageConfig {
+pub(crate) fn config(
+    layers: LayerRange,
+    kv_type: KvType,
+    activation: ActivationType,
+) -> StageConfig {
     let kv = KvPlan {
         kv_type,
         block_size: BLOCK_SIZE,
@@ -54,7 +58,12 @@ pub(crate) fn rows(id: u32, position: usize, tokens: &[TokenId]) -> SequenceRows
 }
 
 /// As `rows`, with the blocks given.
-pub(crate) fn rows_in(id: u32, position: usize, tokens: &[TokenId], table: Vec<BlockId>) -> SequenceRows {
+pub(crate) fn rows_in(
+    id: u32,
+    position: usize,
+    tokens: &[TokenId],
+    table: Vec<BlockId>,
+) -> SequenceRows {
     SequenceRows {
         sequence: SequenceId(u64::from(id)),
         position: position as u32,
