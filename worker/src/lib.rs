@@ -1,4 +1,21 @@
-//! A node's agent: at the head of a replica, the scheduler that decides every step of its pipeline.
+//! A node's agent: probe, weight store, shards, the pipeline, and at its head the scheduler.
 #![forbid(unsafe_code)]
 
+pub mod config;
+mod control_link;
+mod data_plane;
+mod device;
+mod driver;
+pub mod error;
+mod import;
+mod metrics;
+mod pipeline;
+pub mod probe;
 pub mod scheduler;
+pub mod shard;
+mod start;
+pub mod weight_store;
+
+pub use config::{Config, Timeouts};
+pub use error::WorkerError;
+pub use start::{Worker, run};

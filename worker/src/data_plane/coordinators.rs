@@ -1,0 +1,57 @@
+//! One QUIC connection to every coordinator, on which it opens `Generate` and `Weights` streams.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::control::CoordinatorAddress;
+use protocol::ids::NodeId;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::PeerPool;
+use crate::control_link::Backoff;
+
+/// Follows the list of coordinators until its sender is dropped.
+pub(crate) async fn keep_connected(
+    peers: Arc<PeerPool>,
+    mut lists: watch::Receiver<Vec<CoordinatorAddress>>,
+    reconnect_max: Duration,
+) {
+    let mut links: BTreeMap<NodeId, AbortHandle> = BTreeMap::new();
+    loop {
+        let wanted = lists.borrow_and_update().clone();
+        peers.learn(wanted.iter().map(|c| (c.node, vec![c.address.clone()])));
+        links.retain(|node, link| {
+            let keep = wanted.iter().any(|c| c.node == *node);
+            if !keep {
+                link.abort();
+            }
+            keep
+        });
+        for coordinator in wanted {
+            links.entry(coordinator.node).or_insert_with(|| {
+                let link = keep_one(Arc::clone(&peers), coordinator.node, reconnect_max);
+                tokio::spawn(link).abort_handle()
+            });
+        }
+        if lists.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn keep_one(peers: Arc<PeerPool>, coordinator: NodeId, reconnect_max: Duration) {
+    let mut backoff = Backoff::new(reconnect_max);
+    loop {
+        match peers.reach(coordinator).await {
+            Ok(connection) => {
+                backoff.reset();
+                let error = connection.closed().await;
+                tracing::info!(coordinator = %coordinator.short(), %error, "data plane lost");
+            }
+            Err(error) => tracing::debug!(%error, "coordinator not reached over QUIC"),
+        }
+        backoff.pause().await;
+    }
+}

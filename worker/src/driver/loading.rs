@@ -1,0 +1,270 @@
+//! Background work of a shard: fetch its weights, book and load its stages, or take them over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use checkpoint::Manifest;
+use engine::{Stage, StageConfig, StageMemory};
+use protocol::plan::{Plan, Share};
+use protocol::shard::{DesiredShard, ShardFailure};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::holding::Held;
+use super::{Outcome, Parts};
+use crate::device::{Booking, Device};
+use crate::error::WorkerError;
+use crate::pipeline::{LoadedStage, PipelineContext, Stop, lower_priority};
+use crate::shard::{LocalRank, ShardEvent, ShardKey, local_ranks};
+use crate::weight_store::WeightStore;
+
+/// Progress is reported at most this often.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
+/// Memory that is being freed may take that many more looks to show.
+const BOOKING_ATTEMPTS: u32 = 10;
+const BOOKING_PAUSE: Duration = Duration::from_millis(100);
+
+/// Facts of a model that frames are checked against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ModelFacts {
+    pub(crate) hidden_size: u32,
+    pub(crate) vocab_size: u32,
+}
+
+/// All local stages of one epoch, in memory.
+pub(crate) struct Loaded {
+    pub(crate) key: ShardKey,
+    pub(crate) model: ModelFacts,
+    pub(crate) stages: Vec<LoadedStage>,
+}
+
+/// Brings the chunks of the shard's layers into the store.
+pub(super) fn fetch(parts: &Parts, shard: Arc<DesiredShard>) -> JoinHandle<()> {
+    let (store, context) = (Arc::clone(&parts.store), parts.context.clone());
+    tokio::spawn(async move {
+        let key = ShardKey::of(&shard);
+        let event = match fetch_weights(&store, &context, &shard).await {
+            Ok(()) => ShardEvent::Fetched { key },
+            Err(error) => {
+                let (kind, reason) = (error.shard_failure(), error.to_string());
+                ShardEvent::Failed { key, kind, reason }
+            }
+        };
+        context.report(event).await;
+    })
+}
+
+/// Books the memory of every local stage, then reads them one after the other.
+pub(super) fn load(parts: &Parts, shard: Arc<DesiredShard>) -> JoinHandle<()> {
+    let (store, context) = (Arc::clone(&parts.store), parts.context.clone());
+    let devices = parts.devices.clone();
+    tokio::spawn(async move {
+        let key = ShardKey::of(&shard);
+        let loaded = load_stages(store, &context, &devices, &shard).await;
+        let outcome = match loaded {
+            Ok(loaded) => Outcome::Loaded(loaded),
+            Err((kind, reason)) => Outcome::Shard(ShardEvent::Failed { key, kind, reason }),
+        };
+        // Fails only when the worker is shutting down.
+        let _ = context.outcomes.send(outcome).await;
+    })
+}
+
+/// Stops the pipeline of the older epoch and hands its stages to `shard`.
+pub(super) fn take_over(
+    context: &PipelineContext,
+    shard: Arc<DesiredShard>,
+    held: Held,
+) -> JoinHandle<()> {
+    let context = context.clone();
+    tokio::spawn(async move {
+        let key = ShardKey::of(&shard);
+        let model = match &held {
+            Held::Nothing => None,
+            Held::Stages(loaded) => Some(loaded.model),
+            Held::Pipeline(_, model) => Some(*model),
+        };
+        let mut stages = held.into_stages(Stop::Replaced).await;
+        stages.sort_by_key(|stage| stage.rank.index);
+        let ranks = local_ranks(&shard.plan, context.own);
+        let outcome = match model {
+            Some(model) if stages.len() == ranks.len() => {
+                // Same stages in the same order, perhaps at another place of the pipeline.
+                for (stage, rank) in stages.iter_mut().zip(ranks) {
+                    stage.rank = rank;
+                }
+                Outcome::Loaded(Loaded { key, model, stages })
+            }
+            _ => {
+                let (found, wanted) = (stages.len(), ranks.len());
+                let reason = format!("{found} of {wanted} stages came back from the older epoch");
+                let kind = ShardFailure::Internal;
+                Outcome::Shard(ShardEvent::Failed { key, kind, reason })
+            }
+        };
+        // Fails only when the worker is shutting down.
+        let _ = context.outcomes.send(outcome).await;
+    })
+}
+
+async fn fetch_weights(
+    store: &WeightStore,
+    context: &PipelineContext,
+    shard: &DesiredShard,
+) -> Result<(), WorkerError> {
+    let manifest = store.ensure_manifest(shard.plan.manifest(), &shard.holders, &context.peers);
+    let manifest = manifest.await?;
+    let key = ShardKey::of(shard);
+    let mut chunks: Vec<u32> = local_ranks(&shard.plan, context.own)
+        .iter()
+        .flat_map(|rank| manifest.chunks_of(shard.plan.stages()[rank.stage.0 as usize].layers))
+        .collect();
+    chunks.sort_unstable();
+    chunks.dedup();
+    let mut progress = Progress::new(context.outcomes.clone());
+    let mut report = |done_bytes, total_bytes| {
+        progress.report(ShardEvent::FetchProgress { key, done_bytes, total_bytes });
+    };
+    store.ensure(&manifest, &chunks, &shard.holders, &context.peers, &mut report).await
+}
+
+async fn load_stages(
+    store: Arc<WeightStore>,
+    context: &PipelineContext,
+    devices: &[Arc<Device>],
+    shard: &DesiredShard,
+) -> Result<Loaded, (ShardFailure, String)> {
+    let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
+    let manifest = store.manifest(shard.plan.manifest()).map_err(failed)?;
+    let model = ModelFacts {
+        hidden_size: manifest.spec.hidden_size,
+        vocab_size: manifest.spec.vocab_size,
+    };
+    let mut booked = Vec::new();
+    for rank in local_ranks(&shard.plan, context.own) {
+        let config = stage_config(&shard.plan, &rank, &manifest).map_err(failed)?;
+        let bytes = StageMemory::estimate(&manifest.spec, &config).total();
+        let (device, booking) = book(devices, rank.plan.device, bytes).await.map_err(failed)?;
+        booked.push(Booked { rank, config, device, booking });
+    }
+    let key = ShardKey::of(shard);
+    let progress = Progress::new(context.outcomes.clone());
+    let reading = on_loader_thread(move || read_stages(&store, &manifest, key, booked, progress));
+    let stages = reading.await.map_err(failed)??;
+    Ok(Loaded { key, model, stages })
+}
+
+struct Booked {
+    rank: LocalRank,
+    config: StageConfig,
+    device: Arc<Device>,
+    booking: Booking,
+}
+
+fn stage_config(
+    plan: &Plan,
+    rank: &LocalRank,
+    manifest: &Manifest,
+) -> Result<StageConfig, WorkerError> {
+    let stage = &plan.stages()[rank.stage.0 as usize];
+    let layers = stage.layers;
+    if stage.ranks.len() != 1 || rank.plan.share != Share::WHOLE {
+        let ranks = stage.ranks.len();
+        return Err(WorkerError::TensorParallel { layers: layers.to_string(), ranks });
+    }
+    let model_layers = manifest.spec.layer_count();
+    if plan.layer_count() != model_layers {
+        let plan_layers = plan.layer_count();
+        return Err(WorkerError::WrongModel { plan_layers, model_layers });
+    }
+    let (kv, activation, share) = (plan.kv(), plan.activation(), rank.plan.share);
+    Ok(StageConfig { layers, kv, activation, share })
+}
+
+/// Books once nothing is on its way out; the error names what is missing.
+async fn book(
+    devices: &[Arc<Device>],
+    index: u32,
+    bytes: u64,
+) -> Result<(Arc<Device>, Booking), WorkerError> {
+    let unknown = WorkerError::NoSuchDevice { device: index, devices: devices.len() };
+    let device = devices.get(index as usize).ok_or(unknown)?;
+    device.settled().await;
+    let mut attempt = 0;
+    loop {
+        match device.book(bytes) {
+            Ok(booking) => return Ok((Arc::clone(device), booking)),
+            Err(error) if attempt == BOOKING_ATTEMPTS => return Err(error),
+            Err(_) => tokio::time::sleep(BOOKING_PAUSE).await,
+        }
+        attempt += 1;
+    }
+}
+
+fn read_stages(
+    store: &WeightStore,
+    manifest: &Manifest,
+    key: ShardKey,
+    booked: Vec<Booked>,
+    mut progress: Progress,
+) -> Result<Vec<LoadedStage>, (ShardFailure, String)> {
+    let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
+    let source = store.source(manifest).map_err(failed)?;
+    let total_bytes = booked.iter().map(|b| manifest.stage_bytes(b.config.layers)).sum();
+    let mut stages = Vec::new();
+    let mut before = 0;
+    for Booked { rank, config, device, booking } in booked {
+        let mut report = |read: u64| {
+            let done_bytes = before + read;
+            progress.report(ShardEvent::LoadProgress { key, done_bytes, total_bytes });
+        };
+        let stage = Stage::load(manifest, &source, &config, &mut report)
+            .map_err(|error| (load_failure(&error), error.to_string()))?;
+        before += manifest.stage_bytes(config.layers);
+        stages.push(LoadedStage::new(rank, stage, device, booking));
+    }
+    Ok(stages)
+}
+
+fn load_failure(error: &engine::EngineError) -> ShardFailure {
+    match error {
+        engine::EngineError::OutOfMemory { .. } => ShardFailure::OutOfMemory,
+        engine::EngineError::Read { .. } => ShardFailure::WeightsCorrupt,
+        _ => ShardFailure::Internal,
+    }
+}
+
+/// A thread of its own, below the threads that detect failures.
+async fn on_loader_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, WorkerError> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    let body = move || {
+        lower_priority();
+        // Nobody waits any more when the worker shuts down.
+        let _ = done.send(work());
+    };
+    let thread = std::thread::Builder::new().name("loader".to_owned());
+    thread.spawn(body).map_err(WorkerError::Thread)?;
+    result.await.map_err(|_| WorkerError::Thread(std::io::Error::other("the loader panicked")))
+}
+
+/// Passes progress on, but not every byte of it.
+struct Progress {
+    outcomes: mpsc::Sender<Outcome>,
+    last: Option<Instant>,
+}
+
+impl Progress {
+    fn new(outcomes: mpsc::Sender<Outcome>) -> Self {
+        Self { outcomes, last: None }
+    }
+
+    fn report(&mut self, event: ShardEvent) {
+        if self.last.is_none_or(|last| last.elapsed() >= PROGRESS_PERIOD) {
+            self.last = Some(Instant::now());
+            // A busy driver misses one report of many.
+            let _ = self.outcomes.try_send(Outcome::Shard(event));
+        }
+    }
+}

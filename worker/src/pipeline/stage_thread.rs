@@ -1,0 +1,122 @@
+//! The thread that owns a stage: takes steps in the head's order, one at a time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use engine::{Stage, StageInput, StageOutput};
+use protocol::ids::SequenceId;
+use protocol::step_batch::{StepBatch, StepResult};
+use tokio::sync::{mpsc, oneshot};
+
+use super::lower_priority;
+use super::step::{Outlet, StepInput, StepOutput};
+use crate::device::{Booking, Device};
+use crate::error::WorkerError;
+use crate::shard::LocalRank;
+
+/// A stage in memory, with the bytes booked for it. Fields drop in order: memory before booking.
+pub(crate) struct LoadedStage {
+    pub(crate) rank: LocalRank,
+    stage: Stage,
+    device: Arc<Device>,
+    _booking: Booking,
+    /// Sequences that an earlier epoch began and did not end: forgotten with the first step.
+    open: BTreeSet<SequenceId>,
+}
+
+impl LoadedStage {
+    pub(crate) fn new(
+        rank: LocalRank,
+        stage: Stage,
+        device: Arc<Device>,
+        booking: Booking,
+    ) -> Self {
+        Self { rank, stage, device, _booking: booking, open: BTreeSet::new() }
+    }
+}
+
+/// How a stage thread ended.
+pub(super) struct Ended {
+    pub(super) loaded: LoadedStage,
+    /// Why it could not go on; `None` when its input was closed.
+    pub(super) failure: Option<String>,
+}
+
+/// Runs `loaded` on a thread of its own until `input` is closed or a step fails.
+pub(super) fn spawn(
+    loaded: LoadedStage,
+    input: mpsc::Receiver<StepInput>,
+    outlet: Outlet,
+) -> Result<oneshot::Receiver<Ended>, WorkerError> {
+    let (done, ended) = oneshot::channel();
+    let name = format!("stage-{}", loaded.rank.stage);
+    let body = move || {
+        lower_priority();
+        // Nobody may wait any more: then the stage is freed here.
+        let _ = done.send(work(loaded, input, &outlet));
+    };
+    std::thread::Builder::new().name(name).spawn(body).map_err(WorkerError::Thread)?;
+    Ok(ended)
+}
+
+impl LoadedStage {
+    /// Keeps count of the sequences that the stage knows. The ids of a new epoch start over, so
+    /// those left of the last one end before its first step.
+    fn follow(&mut self, batch: &mut StepBatch) {
+        if batch.step.0 == 0 {
+            batch.ends.extend(std::mem::take(&mut self.open));
+        }
+        for ended in &batch.ends {
+            self.open.remove(ended);
+        }
+        self.open.extend(batch.starts.iter().map(|start| start.sequence));
+    }
+}
+
+fn work(mut loaded: LoadedStage, mut input: mpsc::Receiver<StepInput>, outlet: &Outlet) -> Ended {
+    let first = loaded.rank.stage.0 == 0;
+    let stage_label = loaded.rank.stage.to_string();
+    while let Some(mut step) = input.blocking_recv() {
+        let id = step.batch.step;
+        loaded.follow(&mut step.batch);
+        let device = Arc::clone(&loaded.device);
+        let output = {
+            let _turn = device.turn();
+            let started = Instant::now();
+            let output = run(&mut loaded.stage, step, first, started);
+            metrics::histogram!("trireme_stage_compute_seconds", "stage" => stage_label.clone())
+                .record(started.elapsed().as_secs_f64());
+            output
+        };
+        if let Err(reason) = output.and_then(|output| outlet.pass(output)) {
+            let failure = Some(format!("stage {stage_label}, step {id}: {reason}"));
+            return Ended { loaded, failure };
+        }
+    }
+    Ended { loaded, failure: None }
+}
+
+fn run(
+    stage: &mut Stage,
+    step: StepInput,
+    first: bool,
+    started: Instant,
+) -> Result<StepOutput, String> {
+    let StepInput { batch, mut stage_micros, activations } = step;
+    let input =
+        if first { StageInput::Tokens } else { StageInput::Activations(&activations) };
+    let micros = || u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+    match stage.forward(&batch, input).map_err(|error| error.to_string())? {
+        StageOutput::Activations(values) => {
+            let activations = Bytes::copy_from_slice(values);
+            stage_micros.push(micros());
+            Ok(StepOutput::Activations(StepInput { batch, stage_micros, activations }))
+        }
+        StageOutput::Samples(samples) => {
+            stage_micros.push(micros());
+            Ok(StepOutput::Result(StepResult { step: batch.step, samples, stage_micros }))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Round-trip time and throughput to a peer, over a probe stream that it echoes.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use protocol::frame::{Frame, FrameKind};
+use protocol::ids::{Epoch, NodeId, ReplicaId};
+use protocol::node_profile::LinkProfile;
+use protocol::stream::StreamHello;
+use protocol::transport::{FrameReader, FrameWriter};
+
+use crate::data_plane::{Opened, PeerPool, next, open, stream_lost};
+use crate::error::WorkerError;
+use crate::shard::ShardKey;
+
+/// Small round trips; the least of them counts.
+const ROUNDS: u32 = 10;
+/// Frames and bytes of the throughput measurement.
+const BULK_FRAMES: u32 = 8;
+const BULK_BYTES: usize = 256 << 10;
+const DEADLINE: Duration = Duration::from_secs(8);
+/// Probe streams belong to no replica.
+const NO_EPOCH: ShardKey = ShardKey { replica: ReplicaId(0), epoch: Epoch(0) };
+
+/// Measures the link to `peer`; a peer that does not answer is reported as not reachable.
+pub(crate) async fn measure(peers: &PeerPool, peer: NodeId) -> LinkProfile {
+    match tokio::time::timeout(DEADLINE, probe(peers, peer)).await {
+        Ok(Ok(link)) => link,
+        failed => {
+            let reason = match failed {
+                Ok(Err(error)) => error.to_string(),
+                _ => format!("no answer within {} s", DEADLINE.as_secs()),
+            };
+            tracing::warn!(peer = %peer.short(), %reason, "link probe failed");
+            LinkProfile { rtt_seconds: 0.0, bytes_per_second: 0.0, reachable: false }
+        }
+    }
+}
+
+async fn probe(peers: &PeerPool, peer: NodeId) -> Result<LinkProfile, WorkerError> {
+    let node = peer.short();
+    let connection = peers.reach(peer).await?;
+    let opened = open(&connection, &StreamHello::Probe, NO_EPOCH, &node, DEADLINE).await?;
+    let Opened::Ok(mut writer, mut reader) = opened else {
+        return Err(WorkerError::Refused { node, reason: "it does not echo now".to_owned() });
+    };
+    let mut rtt = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        send(&mut writer, Bytes::new(), &node).await?;
+        next(&mut reader, &node).await?;
+        rtt = rtt.min(started.elapsed().as_secs_f64());
+    }
+    let started = Instant::now();
+    let body = Bytes::from(vec![0_u8; BULK_BYTES]);
+    let sending = async {
+        for _ in 0..BULK_FRAMES {
+            send(&mut writer, body.clone(), &node).await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(sending, receive(&mut reader, &node))?;
+    // Both directions run at once; the first frame's way there and the last one's way back do not.
+    let busy = (started.elapsed().as_secs_f64() - rtt).max(1e-6);
+    let bytes = f64::from(BULK_FRAMES) * BULK_BYTES as f64;
+    Ok(LinkProfile { rtt_seconds: rtt, bytes_per_second: bytes / busy, reachable: true })
+}
+
+async fn send(writer: &mut FrameWriter, body: Bytes, node: &str) -> Result<(), WorkerError> {
+    let ShardKey { replica, epoch } = NO_EPOCH;
+    let frame = Frame::with_body(FrameKind::Probe, replica, epoch, &0_u8, body)?;
+    writer.send(&frame).await.map_err(|error| stream_lost(node, &error))
+}
+
+async fn receive(reader: &mut FrameReader, node: &str) -> Result<(), WorkerError> {
+    for _ in 0..BULK_FRAMES {
+        next(reader, node).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Puts a worker together from its configuration and runs it to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::control::{CoordinatorAddress, Registration};
+use protocol::identity::{Identity, IdentityStore};
+use protocol::ids::NodeId;
+use protocol::node_profile::NodeProfile;
+use protocol::transport::{NodeTls, QuicEndpoint, QuicSettings};
+use sysinfo::Networks;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::control_link::{ControlLink, Snapshot};
+use crate::data_plane::{self, PeerPool, Services};
+use crate::device::Device;
+use crate::driver::{Driver, OUTCOMES_MAX, Parts};
+use crate::error::WorkerError;
+use crate::pipeline::{PipelineContext, Registry, lower_priority};
+use crate::weight_store::WeightStore;
+use crate::{metrics, probe};
+
+/// Peers hear of the end of their connections within this time, or notice by themselves.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Runs a worker that has joined a cluster until `shutdown` resolves and its drain is over.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+    Worker::start(config).await?.run(shutdown).await
+}
+
+/// A worker whose socket is bound and that serves its peers.
+pub struct Worker {
+    node: NodeId,
+    address: SocketAddr,
+    endpoint: QuicEndpoint,
+    driver: Driver,
+}
+
+impl Worker {
+    pub async fn start(config: Config) -> Result<Self, WorkerError> {
+        config.check()?;
+        let identity_store = IdentityStore::open(&config.data_dir).map_err(identity_error)?;
+        let identity = identity_store.load().map_err(identity_error)?;
+        let identity = identity.ok_or(WorkerError::NotJoined)?;
+        let coordinators = known_coordinators(&identity_store, &config)?;
+        let profile = measure(&config).await?;
+        let devices = devices(&config, &profile);
+        compute_threads(config.threads);
+
+        let tls = NodeTls::new(&identity).map_err(|e| WorkerError::Tls(e.to_string()))?;
+        let endpoint = bind(&config, tls.clone())?;
+        let address = endpoint.local_address().map_err(|e| cannot_listen(&config, &e))?;
+        let store = WeightStore::open(&config.data_dir.join("weights"))?;
+        let store = Arc::new(store);
+        let (services, dialled, context, outcomes) = plumbing(&config, &identity, &endpoint, &store);
+        tokio::spawn(data_plane::serve(endpoint.clone(), dialled, services));
+        if let Some(address) = config.metrics {
+            metrics::serve(address).await?;
+        }
+        let registration = Registration {
+            name: config.name.clone(),
+            profile,
+            data_addresses: advertised(&config, address),
+            held_manifests: store.held_manifests(),
+            shards: Vec::new(),
+        };
+        let peers = Arc::clone(&context.peers);
+        let snapshot = Snapshot::new(registration.clone());
+        let link = ControlLink::start(tls, peers, &config.timeouts, coordinators, snapshot)?;
+        tokio::spawn(data_plane::keep_connected(
+            Arc::clone(&context.peers),
+            link.coordinators(),
+            config.timeouts.reconnect_max,
+        ));
+        tracing::info!(node = %context.own.short(), %address, "worker started");
+        let node = context.own;
+        let identity = identity_store;
+        let parts =
+            Parts { config, identity, context, store, devices, link, registration, outcomes };
+        Ok(Self { node, address, endpoint, driver: Driver::new(parts) })
+    }
+
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Where this worker listens for QUIC.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs until `shutdown` resolves, then refuses what is new and lets what runs end in time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+        let ended = self.driver.run(shutdown).await;
+        self.endpoint.close("the worker shuts down");
+        // Peers that did not hear it notice by silence.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.endpoint.wait_idle()).await;
+        ended
+    }
+}
+
+type Plumbing =
+    (Services, mpsc::Receiver<quinn::Connection>, PipelineContext, mpsc::Receiver<crate::driver::Outcome>);
+
+fn plumbing(
+    config: &Config,
+    identity: &Identity,
+    endpoint: &QuicEndpoint,
+    store: &Arc<WeightStore>,
+) -> Plumbing {
+    let own = identity.peer.node;
+    let (dialled_sender, dialled) = data_plane::dialled_queue();
+    let peers = Arc::new(PeerPool::new(own, endpoint.clone(), dialled_sender));
+    let registry = Arc::new(Registry::default());
+    let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
+    let services = Services {
+        peers: Arc::clone(&peers),
+        registry: Arc::clone(&registry),
+        store: Arc::clone(store),
+    };
+    let timeouts = config.timeouts;
+    let context = PipelineContext { own, peers, registry, outcomes: outcome_sender, timeouts };
+    (services, dialled, context, outcomes)
+}
+
+/// The list on disk, kept current while attached, wins over the one from joining.
+fn known_coordinators(
+    store: &IdentityStore,
+    config: &Config,
+) -> Result<Vec<CoordinatorAddress>, WorkerError> {
+    let kept = store.coordinators().map_err(identity_error)?;
+    let known = if kept.is_empty() { config.coordinators.clone() } else { kept };
+    if known.is_empty() { Err(WorkerError::NoCoordinator) } else { Ok(known) }
+}
+
+async fn measure(config: &Config) -> Result<NodeProfile, WorkerError> {
+    let config = config.clone();
+    let probing = tokio::task::spawn_blocking(move || probe::profile(&config));
+    probing.await.map_err(|e| WorkerError::Thread(std::io::Error::other(e)))
+}
+
+fn devices(config: &Config, profile: &NodeProfile) -> Vec<Arc<Device>> {
+    let ledger = |(index, device): (usize, &protocol::node_profile::DeviceProfile)| {
+        Device::new(config.name.clone(), index as u32, device.memory_usable_bytes)
+    };
+    profile.devices.iter().enumerate().map(ledger).collect()
+}
+
+/// The engine computes on the process's one pool, below the threads that detect failures.
+fn compute_threads(threads: usize) {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("compute-{i}"))
+        .start_handler(|_| lower_priority());
+    if pool.build_global().is_err() {
+        tracing::debug!("the compute pool of this process is in use already");
+    }
+}
+
+fn bind(config: &Config, tls: NodeTls) -> Result<QuicEndpoint, WorkerError> {
+    let settings = QuicSettings { dial_timeout: config.timeouts.dial, ..QuicSettings::default() };
+    QuicEndpoint::bind(config.listen, tls, settings).map_err(|e| cannot_listen(config, &e))
+}
+
+/// What the operator says, or every address of this machine that others could reach.
+fn advertised(config: &Config, bound: SocketAddr) -> Vec<String> {
+    if !config.advertise.is_empty() {
+        return config.advertise.clone();
+    }
+    if !bound.ip().is_unspecified() {
+        return vec![bound.to_string()];
+    }
+    let networks = Networks::new_with_refreshed_list();
+    let mut addresses: Vec<_> = networks
+        .values()
+        .flat_map(|network| network.ip_networks().iter().map(|ip| ip.addr))
+        .filter(|ip| !ip.is_loopback() && (bound.is_ipv6() || ip.is_ipv4()))
+        .collect();
+    // IPv4 first: link-local IPv6 addresses need a scope that does not travel.
+    addresses.sort_unstable();
+    addresses.retain(|ip| !matches!(ip, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local()));
+    if addresses.is_empty() {
+        addresses.push(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    addresses.iter().map(|ip| SocketAddr::new(*ip, bound.port()).to_string()).collect()
+}
+
+fn cannot_listen(config: &Config, error: &dyn std::fmt::Display) -> WorkerError {
+    WorkerError::CannotListen { address: config.listen, reason: error.to_string() }
+}
+
+fn identity_error(error: protocol::identity::IdentityError) -> WorkerError {
+    WorkerError::Identity(error.to_string())
+}
