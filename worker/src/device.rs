@@ -8,7 +8,7 @@ use crate::error::WorkerError;
 
 /// One place where ranks of this node run; several models may share it.
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     node: String,
     index: u32,
     usable_bytes: u64,
@@ -20,27 +20,27 @@ pub struct Device {
 
 /// Booked bytes of one stage; dropping it frees them.
 #[derive(Debug)]
-pub struct Booking {
+pub(crate) struct Booking {
     device: Arc<Device>,
     bytes: u64,
 }
 
 /// Held while a stage is on its way out; loads wait for it.
 #[derive(Debug)]
-pub struct Leaving {
+pub(crate) struct Leaving {
     device: Arc<Device>,
 }
 
 impl Device {
     /// `usable_bytes`: what all stages together may take on device `index` of `node`.
-    pub fn new(node: String, index: u32, usable_bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(node: String, index: u32, usable_bytes: u64) -> Arc<Self> {
         let (booked_bytes, turn) = (Mutex::new(0), Mutex::new(()));
         let leaving = watch::Sender::new(0);
         Arc::new(Self { node, index, usable_bytes, booked_bytes, turn, leaving })
     }
 
     /// Books `bytes`, or says who lacks how much.
-    pub fn book(self: &Arc<Self>, bytes: u64) -> Result<Booking, WorkerError> {
+    pub(crate) fn book(self: &Arc<Self>, bytes: u64) -> Result<Booking, WorkerError> {
         let mut booked = lock(&self.booked_bytes);
         let free_bytes = self.usable_bytes.saturating_sub(*booked);
         if bytes > free_bytes {
@@ -56,23 +56,19 @@ impl Device {
         Ok(Booking { device: Arc::clone(self), bytes })
     }
 
-    pub fn booked_bytes(&self) -> u64 {
-        *lock(&self.booked_bytes)
-    }
-
     /// Waits for the device; stages of all models take turns by step.
-    pub fn turn(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
         lock(&self.turn)
     }
 
     /// Announces that a stage will be freed; kept until it is.
-    pub fn leave(self: &Arc<Self>) -> Leaving {
+    pub(crate) fn leave(self: &Arc<Self>) -> Leaving {
         self.leaving.send_modify(|n| *n += 1);
         Leaving { device: Arc::clone(self) }
     }
 
     /// Resolves when no stage is on its way out.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         // The sender lives in `self`, so the wait cannot fail.
         let _ = self.leaving.subscribe().wait_for(|n| *n == 0).await;
     }

@@ -174,7 +174,8 @@ fn advertised(config: &Config, bound: SocketAddr) -> Vec<String> {
     }
     let networks = Networks::new_with_refreshed_list();
     let mut addresses: Vec<_> = networks
-        .values()
+        .iter()
+        .flat_map(|networks| networks.values())
         .flat_map(|network| network.ip_networks().iter().map(|ip| ip.addr))
         .filter(|ip| !ip.is_loopback() && (bound.is_ipv6() || ip.is_ipv4()))
         .collect();

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use protocol::control::Registration;
 use protocol::identity::IdentityStore;
 use protocol::ids::{NodeId, ReplicaId};
-use sysinfo::System;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -20,7 +19,7 @@ use crate::control_link::{ControlLink, Snapshot};
 use crate::device::Device;
 use crate::error::WorkerError;
 use crate::pipeline::{Pipeline, PipelineContext, PipelineSpec, Stop};
-use crate::probe::resident_bytes;
+use crate::probe::OwnMemory;
 use crate::shard::{ShardAction, ShardEvent, ShardKey, ShardLifecycle};
 use crate::weight_store::WeightStore;
 
@@ -62,7 +61,7 @@ pub(crate) struct Driver {
     operations: BTreeSet<String>,
     origin: Instant,
     urgent: u64,
-    system: System,
+    memory: OwnMemory,
 }
 
 impl Driver {
@@ -75,7 +74,7 @@ impl Driver {
             operations: BTreeSet::new(),
             origin: Instant::now(),
             urgent: 0,
-            system: System::new(),
+            memory: OwnMemory::new(),
         }
     }
 
@@ -210,7 +209,7 @@ impl Driver {
             registration: self.parts.registration.clone(),
             shards: self.lifecycle.statuses(),
             loads: pipelines.collect(),
-            memory_used_bytes: resident_bytes(&mut self.system),
+            memory_used_bytes: self.memory.resident_bytes(),
             urgent: self.urgent,
         };
         self.parts.link.publish(snapshot);

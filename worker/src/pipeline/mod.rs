@@ -25,7 +25,6 @@ use crate::driver::Outcome;
 use crate::shard::{ShardEvent, ShardKey};
 
 pub(crate) use edge_reader::IncomingEdge;
-pub(crate) use head::HeadHandle;
 pub(crate) use priority::lower_priority;
 pub(crate) use registry::Registry;
 pub(crate) use stage_thread::LoadedStage;

@@ -15,8 +15,14 @@ pub(super) struct Memory {
 
 pub(super) fn measure(limit: Option<u64>) -> Memory {
     let refresh = RefreshKind::nothing().with_memory(MemoryRefreshKind::everything());
-    let system = System::new_with_specifics(refresh);
-    usable(system.total_memory(), system.available_memory(), limit)
+    match System::new_with_specifics(refresh) {
+        Ok(system) => usable(system.total_memory(), system.available_memory(), limit),
+        Err(error) => {
+            tracing::warn!(%error, "free memory cannot be measured, the limit alone counts");
+            let limit = limit.unwrap_or(0);
+            Memory { total_bytes: limit, usable_bytes: limit.saturating_sub(PROCESS_RESERVE_BYTES) }
+        }
+    }
 }
 
 /// The least of what is free and what the operator allows, less what the process itself needs.
@@ -26,12 +32,25 @@ fn usable(total_bytes: u64, available_bytes: u64, limit: Option<u64>) -> Memory 
     Memory { total_bytes, usable_bytes: allowed.saturating_sub(PROCESS_RESERVE_BYTES) }
 }
 
-/// Resident bytes of this process, mapped pages included.
-pub(crate) fn resident_bytes(system: &mut System) -> u64 {
-    let Ok(own) = sysinfo::get_current_pid() else { return 0 };
-    let refresh = ProcessRefreshKind::nothing().with_memory();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, refresh);
-    system.process(own).map_or(0, sysinfo::Process::memory)
+/// Watches the resident bytes of this process, mapped pages included.
+pub(crate) struct OwnMemory {
+    system: Option<System>,
+}
+
+impl OwnMemory {
+    pub(crate) fn new() -> Self {
+        Self { system: System::new().ok() }
+    }
+
+    /// 0 where the system does not tell.
+    pub(crate) fn resident_bytes(&mut self) -> u64 {
+        let (Some(system), Ok(own)) = (&mut self.system, sysinfo::get_current_pid()) else {
+            return 0;
+        };
+        let refresh = ProcessRefreshKind::nothing().with_memory();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, refresh);
+        system.process(own).map_or(0, sysinfo::Process::memory)
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_process_knows_its_own_size() {
-        let size = resident_bytes(&mut System::new());
+        let size = OwnMemory::new().resident_bytes();
         assert!(size > 1 << 20, "{size} bytes");
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::ids::{Epoch, NodeId, ReplicaId};
+use protocol::ids::{NodeId, ReplicaId};
 use protocol::shard::{DesiredShard, DesiredShards, ShardFailure, ShardState, ShardStatus};
 
 pub use action::ShardAction;

@@ -1,7 +1,7 @@
 //! State and event in, actions out.
 
 use super::*;
-use protocol::ids::Digest;
+use protocol::ids::{Digest, Epoch};
 use protocol::model_spec::{KvType, LayerRange};
 use protocol::plan::{ActivationType, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan};
 
