@@ -14,13 +14,26 @@ pub enum Action {
     /// Send to stage 0; batches must reach every stage in the order dispatched.
     Dispatch(StepBatch),
     /// In the queue: the scheduler owns the sequence from here on.
-    Accept { key: StreamKey },
-    Emit { key: StreamKey, token: EmittedToken },
+    Accept {
+        key: StreamKey,
+    },
+    Emit {
+        key: StreamKey,
+        token: EmittedToken,
+    },
     /// Last action of a stream that ran.
-    Finish { key: StreamKey, reason: FinishReason },
+    Finish {
+        key: StreamKey,
+        reason: FinishReason,
+    },
     /// Last action of a stream that did not run, or could not go on.
-    Refuse { key: StreamKey, refusal: Refusal },
+    Refuse {
+        key: StreamKey,
+        refusal: Refusal,
+    },
     /// The pipeline missed its deadline or broke the protocol: tear this epoch down. Every stream
     /// has already been refused.
-    Abandon { reason: String },
+    Abandon {
+        reason: String,
+    },
 }
