@@ -1,1 +1,4 @@
 //! coordinator.
+#![forbid(unsafe_code)]
+
+pub mod gateway;

@@ -1,0 +1,79 @@
+//! What the gateway asks of the cluster: which models are served, where, and a stream to a head.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use protocol::admin::KeyRole;
+use protocol::frame::Frame;
+use protocol::ids::{Digest, NodeId};
+use tokio::sync::watch;
+
+use super::model_text::ModelText;
+use super::router::Route;
+
+/// A read handle on the cluster, cheap to ask at every request.
+pub trait Directory: Send + Sync + 'static {
+    /// Every deployed model, ready or not, ordered by name.
+    fn models(&self) -> Vec<Arc<ServedModel>>;
+
+    fn model(&self, name: &str) -> Option<Arc<ServedModel>> {
+        self.models().into_iter().find(|m| m.name == name)
+    }
+
+    /// The ready replicas of a deployed model, or why there are none.
+    fn route(&self, model: &str) -> Route;
+
+    /// Changes its value whenever `models` or a `route` does.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// All API keys.
+    fn keys(&self) -> Arc<[KeyRecord]>;
+
+    /// Opens a stream to the head on `node`; nothing is sent on it yet. Ends within a deadline.
+    fn open_generate(&self, node: NodeId) -> BoxFuture<'static, Result<FramePipe, StreamLost>>;
+}
+
+/// A deployed model as clients see it.
+pub struct ServedModel {
+    pub name: String,
+    pub manifest: Digest,
+    /// Tokenizer and chat template; `None` until this node has fetched them.
+    pub text: Option<Arc<dyn ModelText>>,
+    pub vocab_size: u32,
+    /// Longest sequence that the deployment promises, prompt and answer together.
+    pub context_length: u32,
+    /// Longest sequence that the model was trained for.
+    pub context_length_trained: u32,
+    pub weight_bytes: u64,
+    /// Unix seconds.
+    pub created: u64,
+}
+
+/// What is kept of an API key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    pub name: String,
+    pub role: KeyRole,
+    /// BLAKE3 of the key's text.
+    pub hash: Digest,
+}
+
+/// Both directions of one stream.
+pub struct FramePipe {
+    pub writer: Box<dyn FrameSink>,
+    pub reader: Box<dyn FrameSource>,
+}
+
+pub trait FrameSink: Send {
+    fn send(&mut self, frame: Frame) -> BoxFuture<'_, Result<(), StreamLost>>;
+}
+
+pub trait FrameSource: Send {
+    /// The next frame; `None` when the peer has closed the stream in order.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Frame>, StreamLost>>;
+}
+
+/// A stream that cannot be opened or went away, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StreamLost(pub String);

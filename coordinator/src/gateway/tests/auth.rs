@@ -1,0 +1,72 @@
+//! Who gets in, and with which rights.
+
+use axum::http::HeaderValue;
+use protocol::admin::KeyRole;
+
+use super::*;
+use crate::gateway::directory::KeyRecord;
+use crate::gateway::tests::fake_cluster::FakeCluster;
+
+fn auth(policy: KeyPolicy) -> Auth {
+    let cluster = FakeCluster::answering("");
+    let key = |name: &str, role, text: &str| KeyRecord {
+        name: name.into(),
+        role,
+        hash: Digest::of(text.as_bytes()),
+    };
+    cluster.set_keys(vec![
+        key("ci", KeyRole::User, "trk-user"),
+        key("ops", KeyRole::Admin, "trk-admin"),
+    ]);
+    Auth { policy, directory: cluster }
+}
+
+fn headers(name: &'static str, value: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(name, HeaderValue::from_str(value).expect("a header value"));
+    headers
+}
+
+#[test]
+fn a_key_is_taken_from_either_header() {
+    let auth = auth(KeyPolicy::Required);
+    for (header, value, name) in [
+        ("authorization", "Bearer trk-user", "ci"),
+        ("authorization", "bearer  trk-admin ", "ops"),
+        ("x-api-key", "trk-user", "ci"),
+    ] {
+        let caller = auth.caller(&headers(header, value)).expect("a known key");
+        assert_eq!(caller.name, name, "{header}: {value}");
+    }
+}
+
+#[test]
+fn nobody_else_gets_in() {
+    let auth = auth(KeyPolicy::Required);
+    for (header, value) in [
+        ("authorization", "Bearer trk-use"),
+        ("authorization", "Bearer trk-user2"),
+        ("authorization", "Basic trk-user"),
+        ("authorization", "Bearer "),
+        ("authorization", "x"),
+        ("x-api-key", ""),
+        ("x-other", "trk-user"),
+    ] {
+        let error = auth.caller(&headers(header, value)).expect_err(value);
+        assert_eq!((error.status.as_u16(), error.code), (401, Some("invalid_api_key")));
+    }
+}
+
+#[test]
+fn admin_routes_need_the_admin_role() {
+    let auth = auth(KeyPolicy::Required);
+    let user = auth.admin(&headers("x-api-key", "trk-user")).expect_err("only a user");
+    assert_eq!(user.status.as_u16(), 403);
+    assert!(auth.admin(&headers("x-api-key", "trk-admin")).is_ok());
+}
+
+#[test]
+fn on_loopback_no_key_is_asked_for() {
+    let caller = auth(KeyPolicy::Open).admin(&HeaderMap::new()).expect("open");
+    assert_eq!(caller.role, KeyRole::Admin);
+}
