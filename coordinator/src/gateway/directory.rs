@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::admin::KeyRole;
 use protocol::frame::Frame;
 use protocol::ids::{Digest, NodeId};
+use protocol::transport::{FrameReader, FrameWriter, TransportError};
 use tokio::sync::watch;
 
 use super::model_text::ModelText;
@@ -29,7 +31,8 @@ pub trait Directory: Send + Sync + 'static {
     /// All API keys.
     fn keys(&self) -> Arc<[KeyRecord]>;
 
-    /// Opens a stream to the head on `node`; nothing is sent on it yet. Ends within a deadline.
+    /// Opens a stream to the head on `node`: greeted and welcomed, so that a `Generate` frame goes
+    /// next. Ends within a deadline.
     fn open_generate(&self, node: NodeId) -> BoxFuture<'static, Result<FramePipe, StreamLost>>;
 }
 
@@ -64,6 +67,12 @@ pub struct FramePipe {
     pub reader: Box<dyn FrameSource>,
 }
 
+impl FramePipe {
+    pub fn new(writer: FrameWriter, reader: FrameReader) -> Self {
+        Self { writer: Box::new(writer), reader: Box::new(reader) }
+    }
+}
+
 pub trait FrameSink: Send {
     fn send(&mut self, frame: Frame) -> BoxFuture<'_, Result<(), StreamLost>>;
 }
@@ -77,3 +86,21 @@ pub trait FrameSource: Send {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct StreamLost(pub String);
+
+impl FrameSink for FrameWriter {
+    fn send(&mut self, frame: Frame) -> BoxFuture<'_, Result<(), StreamLost>> {
+        async move { Self::send(self, &frame).await.map_err(StreamLost::from) }.boxed()
+    }
+}
+
+impl FrameSource for FrameReader {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Frame>, StreamLost>> {
+        async { self.recv().await.map_err(StreamLost::from) }.boxed()
+    }
+}
+
+impl From<TransportError> for StreamLost {
+    fn from(error: TransportError) -> Self {
+        Self(error.to_string())
+    }
+}

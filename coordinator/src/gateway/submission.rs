@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::frame::{Frame, FrameKind};
-use protocol::generate::{GenerateEvent, GenerateRequest, Refusal};
-use protocol::stream::{StreamAnswer, StreamHello};
+use protocol::generate::{GenerateEvent, GenerateRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -62,11 +61,7 @@ impl Speaker {
             _ = &mut dropped => return,
         };
         let mut pipe = match opened {
-            Ok(Opened::Running(pipe)) => pipe,
-            Ok(Opened::Refused(refusal)) => {
-                let event = GenerateEvent::Refused(refusal);
-                return self.say(self.head(event)).await;
-            }
+            Ok(pipe) => pipe,
             Err(lost) => return self.say(self.lost(lost)).await,
         };
         tokio::select! {
@@ -79,22 +74,14 @@ impl Speaker {
         &self,
         directory: &dyn Directory,
         request: GenerateRequest,
-    ) -> Result<Opened, StreamLost> {
+    ) -> Result<FramePipe, StreamLost> {
         let opening = directory.open_generate(self.target.node);
         let mut pipe = within("opening a stream", opening).await?;
-        let hello = self.frame(FrameKind::Hello, &StreamHello::Generate)?;
-        within("the hello", pipe.writer.send(hello)).await?;
-        let answer = within("the answer to the hello", pipe.reader.next()).await?;
-        let answer = answer.ok_or_else(|| StreamLost("closed before its answer".into()))?;
-        match answer.open::<StreamAnswer>(FrameKind::Answer).map_err(undecodable)? {
-            StreamAnswer::Ok => {}
-            StreamAnswer::StaleEpoch => return Ok(Opened::Refused(Refusal::StaleEpoch)),
-            StreamAnswer::NotYet => return Ok(Opened::Refused(Refusal::NotYet)),
-            StreamAnswer::Forbidden { reason } => return Err(StreamLost(reason)),
-        }
-        let generate = self.frame(FrameKind::Generate, &request)?;
-        within("the submission", pipe.writer.send(generate)).await?;
-        Ok(Opened::Running(pipe))
+        let Target { replica, epoch, .. } = self.target;
+        let frame = Frame::new(FrameKind::Generate, replica, epoch, &request);
+        let sending = pipe.writer.send(frame.map_err(undecodable)?);
+        within("the submission", sending).await?;
+        Ok(pipe)
     }
 
     async fn listen(&self, pipe: &mut FramePipe) {
@@ -135,19 +122,6 @@ impl Speaker {
         }
     }
 
-    fn frame<T>(&self, kind: FrameKind, meta: &T) -> Result<Frame, StreamLost>
-    where
-        T: wincode::SchemaWrite<protocol::encoding::Wire, Src = T>,
-    {
-        let Target { replica, epoch, .. } = self.target;
-        Frame::new(kind, replica, epoch, meta).map_err(undecodable)
-    }
-
-    fn head(&self, event: GenerateEvent) -> Event {
-        let Target { replica, epoch, .. } = self.target;
-        Event::Head { attempt: self.attempt, replica, epoch, event }
-    }
-
     fn lost(&self, lost: StreamLost) -> Event {
         Event::Lost { attempt: self.attempt, reason: lost.0 }
     }
@@ -156,11 +130,6 @@ impl Speaker {
     async fn say(&self, event: Event) {
         let _ = self.events.send(event).await;
     }
-}
-
-enum Opened {
-    Running(FramePipe),
-    Refused(Refusal),
 }
 
 fn undecodable(error: protocol::ProtocolError) -> StreamLost {

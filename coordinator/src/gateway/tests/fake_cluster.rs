@@ -12,7 +12,6 @@ use protocol::ids::{Digest, Epoch, NodeId, ReplicaId, TokenId};
 use protocol::model_spec::KvType;
 use protocol::plan::ActivationType;
 use protocol::step_batch::TokenLogprobs;
-use protocol::stream::StreamAnswer;
 use tokio::sync::{mpsc, watch};
 
 use super::fake_text::{ByteText, VOCAB_SIZE};
@@ -204,10 +203,6 @@ struct Head {
 
 impl Head {
     async fn run(mut self) {
-        let hello = self.input.recv().await.expect("a hello");
-        assert_eq!(hello.kind, FrameKind::Hello);
-        let answer = Frame::new(FrameKind::Answer, hello.replica, hello.epoch, &StreamAnswer::Ok);
-        let _ = self.output.send(Ok(answer.expect("encodes"))).await;
         let Some(frame) = self.input.recv().await else { return };
         let request: GenerateRequest = frame.open(FrameKind::Generate).expect("a submission");
         self.cluster.lock().seen.push(request.clone());
