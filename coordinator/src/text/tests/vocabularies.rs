@@ -1,0 +1,176 @@
+//! Token ids against those of the llama.cpp project's own test data, and of `tokenizers`.
+
+use std::fs;
+use std::path::Path;
+
+use checkpoint::{GgufVocabulary, TextAssets, TokenKind, Vocabulary};
+use protocol::ids::TokenId;
+
+use super::{fixture, open};
+use crate::text::{Text, TextError};
+
+/// Compares every text of `<vocabulary>.inp` with its line of `<vocabulary>.out`.
+fn check_vocabulary(gguf: &Path) {
+    let companion = |ending: &str| {
+        let path = format!("{}{ending}", gguf.display());
+        fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+    };
+    let (texts, ids) = (companion(".inp"), companion(".out"));
+    let assets = checkpoint::open_text(gguf).expect("the vocabulary opens");
+    let text = Text::new(&assets).expect("the vocabulary loads");
+    let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
+    let lines: Vec<&str> = ids.lines().collect();
+    assert!(texts.len() >= lines.len() && lines.len() > 30, "the pair belongs together");
+    let mut wrong = Vec::new();
+    for (input, line) in texts.iter().zip(&lines) {
+        let expected: Vec<TokenId> =
+            line.split_whitespace().map(|id| TokenId(id.parse().expect("an id"))).collect();
+        let found = text.encode(input, false).expect("encodes");
+        if found != expected {
+            wrong.push(format!("{input:?}\n  expected {expected:?}\n  found    {found:?}"));
+        }
+        assert_eq!(&text.decode(&found, false), input, "ids read back as the text");
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+}
+
+#[test]
+fn sentence_piece_ids_equal_those_of_llama_cpp() {
+    check_vocabulary(&fixture("vocabs/ggml-vocab-llama-spm.gguf"));
+}
+
+/// For vocabularies too large to keep here: a folder of `ggml-vocab-*.gguf` files and their
+/// `.inp` and `.out` companions, named by `TRIREME_TEST_VOCABS`.
+#[test]
+fn further_vocabularies_equal_those_of_llama_cpp() {
+    let Some(folder) = std::env::var_os("TRIREME_TEST_VOCABS") else { return };
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|ending| ending == "gguf") {
+            check_vocabulary(&path);
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "the folder holds vocabularies");
+}
+
+#[test]
+fn a_gguf_vocabulary_and_its_tokenizer_json_give_the_same_ids() {
+    for name in ["golden/qwen2-tied", "golden/llama-gqa-rope-scaled"] {
+        let folder = open(name);
+        let twin = open(&format!("{name}.gguf"));
+        for text in
+            ["the and then, hello", "  2026 was\n\n a year's\tend ", "<|im_end|>é<|eot_id|>"]
+        {
+            for special in [false, true] {
+                let ids = folder.encode(text, special).expect("encodes");
+                assert_eq!(ids, twin.encode(text, special).expect("encodes"), "{name} {text:?}");
+                assert_eq!(folder.decode(&ids, true), twin.decode(&ids, true));
+            }
+        }
+        assert!(folder.eos_ids().iter().all(|id| twin.eos_ids().contains(id)), "{name}");
+    }
+}
+
+#[test]
+fn bos_is_added_where_the_model_wants_it_and_never_twice() {
+    let text = open("golden/llama-gqa-rope-scaled.gguf");
+    let bos = text.bos_id().expect("the model has one");
+    let plain = text.encode("hello", false).expect("encodes");
+    assert!(!plain.contains(&bos));
+    let with = text.encode("hello", true).expect("encodes");
+    assert_eq!((with[0], &with[1..]), (bos, plain.as_slice()));
+    assert_eq!(text.encode("<|begin_of_text|>hello", true).expect("encodes"), with);
+    let folder = open("golden/llama-gqa-rope-scaled");
+    assert_eq!(folder.encode("<|begin_of_text|>hello", true).expect("encodes"), with);
+    let qwen = open("golden/qwen2-tied.gguf");
+    let ids = qwen.encode("hello", true).expect("encodes");
+    assert_eq!(ids, qwen.encode("hello", false).expect("encodes"));
+}
+
+/// A small SentencePiece vocabulary: words of `a` and `b`, every byte, two special tokens.
+fn small_sentence_piece() -> TextAssets {
+    let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "<user>".to_owned()];
+    let mut kinds = vec![TokenKind::Unknown, TokenKind::Control, TokenKind::UserDefined];
+    let mut scores = vec![0.0; 3];
+    for byte in 0..=255 {
+        tokens.push(format!("<0x{byte:02X}>"));
+        kinds.push(TokenKind::Byte);
+        scores.push(0.0);
+    }
+    for (piece, score) in [
+        ("▁", -9.0),
+        ("a", -8.0),
+        ("b", -7.0),
+        ("ab", -2.0),
+        ("ba", -1.0),
+        ("▁a", -3.0),
+        ("aba", -4.0),
+    ] {
+        tokens.push(piece.to_owned());
+        kinds.push(TokenKind::Normal);
+        scores.push(score);
+    }
+    let vocabulary = GgufVocabulary {
+        model: "llama".to_owned(),
+        pre: None,
+        tokens,
+        scores,
+        kinds,
+        merges: Vec::new(),
+        add_space_prefix: Some(true),
+        unknown: Some(TokenId(0)),
+    };
+    TextAssets {
+        vocabulary: Vocabulary::Gguf(vocabulary),
+        chat_template: None,
+        tool_template: None,
+        bos: Some(TokenId(1)),
+        eos: Vec::new(),
+        eot: None,
+        add_bos: true,
+        named_tokens: Vec::new(),
+    }
+}
+
+#[test]
+fn the_best_score_merges_first_and_special_tokens_restart_the_text() {
+    let text = Text::new(&small_sentence_piece()).expect("loads");
+    let check = |input: &str, expected: &[&str]| {
+        let ids = text.encode(input, false).expect("encodes");
+        let found: Vec<String> = ids.iter().map(|id| text.token_text(*id)).collect();
+        assert_eq!(found, expected, "{input:?}");
+    };
+    // `ba` has the best score, so `▁` and `a` are taken apart before `▁a` can form.
+    check("aba", &[" a", "ba"]);
+    check("ab", &[" ", "ab"]);
+    check("abab", &[" a", "ba", "b"]);
+    check("a<user>b", &[" a", "<user>", " ", "b"]);
+    let ids = text.encode("é", false).expect("encodes");
+    assert_eq!(ids.len(), 3, "a space and two bytes: {ids:?}");
+    assert_eq!(text.decode(&ids, false), "é");
+    assert_eq!(text.encode("a", true).expect("encodes")[0], TokenId(1));
+}
+
+#[test]
+fn unknown_kinds_are_errors_that_name_them() {
+    let refused = |change: &dyn Fn(&mut GgufVocabulary)| {
+        let mut assets = small_sentence_piece();
+        let Vocabulary::Gguf(vocabulary) = &mut assets.vocabulary else { return String::new() };
+        change(vocabulary);
+        Text::new(&assets).err().map_or_else(String::new, |e| e.to_string())
+    };
+    assert!(refused(&|v| v.model = "t5".to_owned()).contains("`t5`"));
+    let pre = refused(&|v| {
+        v.model = "gpt2".to_owned();
+        v.pre = Some("martian".to_owned());
+    });
+    assert!(pre.contains("`martian`"), "{pre}");
+    assert!(refused(&|v| v.scores.clear()).contains("score"));
+    let assets = TextAssets {
+        vocabulary: Vocabulary::TokenizerJson(b"{}".to_vec()),
+        ..small_sentence_piece()
+    };
+    assert!(matches!(Text::new(&assets), Err(TextError::BadTokenizer { .. })));
+}
