@@ -49,7 +49,7 @@ pub(crate) fn architecture(path: &Path, name: &str) -> Result<Architecture, Chec
 
 /// Head length where the configuration leaves it to arithmetic.
 pub(crate) fn head_dim(path: &Path, hidden: u32, heads: u32) -> Result<u32, CheckpointError> {
-    if heads == 0 || hidden % heads != 0 {
+    if heads == 0 || !hidden.is_multiple_of(heads) {
         return Err(CheckpointError::BadField {
             path: path.to_owned(),
             field: "attention heads".to_owned(),
@@ -125,11 +125,11 @@ impl Layout {
                 return bad(field, value.to_string(), format!("1 to {limit}"));
             }
         }
-        if attention.heads % attention.kv_heads != 0 {
+        if !attention.heads.is_multiple_of(attention.kv_heads) {
             let expected = format!("a divisor of the {} attention heads", attention.heads);
             return bad("key-value heads", attention.kv_heads.to_string(), expected);
         }
-        if attention.head_dim % 2 != 0 {
+        if !attention.head_dim.is_multiple_of(2) {
             let value = attention.head_dim.to_string();
             return bad("head length", value, "an even number (its halves rotate)".to_owned());
         }

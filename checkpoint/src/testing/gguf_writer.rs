@@ -18,7 +18,7 @@ pub(super) struct TensorPlan {
 
 impl TensorPlan {
     pub(super) fn matrix(name: String, shape: [u64; 2], kind: WeightType, deviation: f32) -> Self {
-        let fits = |kind: WeightType| shape[1] % kind.block_elements() == 0;
+        let fits = |kind: WeightType| shape[1].is_multiple_of(kind.block_elements());
         let smaller = if kind == WeightType::Q4K { WeightType::Q5_0 } else { WeightType::Q8_0 };
         let kind = [kind, smaller, WeightType::F16].into_iter().find(|kind| fits(*kind));
         let kind = kind.unwrap_or(WeightType::F16);
