@@ -93,7 +93,7 @@ impl Date {
         let hour = self.second_of_day / 3600;
         let minute = self.second_of_day / 60 % 60;
         let second = self.second_of_day % 60;
-        let hour_of_twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let hour_of_twelve = if hour.is_multiple_of(12) { 12 } else { hour % 12 };
         let month = MONTHS[self.month as usize - 1];
         let weekday = DAYS[self.weekday];
         Some(match code {
