@@ -4,8 +4,8 @@ use protocol::generate::EmittedToken;
 use protocol::ids::TokenId;
 use std::sync::Arc;
 
-use super::model_text::{Detokenize, ModelText};
-use super::stop_strings::StopStrings;
+use super::model_text::{Detokenize, Detokenizing, ModelText};
+use crate::text::StopStrings;
 
 /// Holds back what may yet become a stop string, or is half a character.
 pub(super) struct AnswerText {
@@ -17,6 +17,7 @@ pub(super) struct AnswerText {
     /// Bytes and characters of text that the detokenizer has given.
     produced: Extent,
     shown_bytes: usize,
+    stopped: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -50,8 +51,8 @@ impl TokenLine {
 }
 
 impl AnswerText {
-    pub(super) fn new(text: Arc<dyn ModelText>, stops: &[String], skip_special: bool) -> Self {
-        let detokenizer = text.detokenizer(skip_special);
+    pub(super) fn new(text: Arc<dyn ModelText>, stops: &[String], how: Detokenizing) -> Self {
+        let detokenizer = text.detokenizer(how);
         Self {
             text,
             detokenizer,
@@ -59,6 +60,7 @@ impl AnswerText {
             held: Vec::new(),
             produced: Extent::default(),
             shown_bytes: 0,
+            stopped: false,
         }
     }
 
@@ -96,10 +98,11 @@ impl AnswerText {
     fn advance(&mut self, text: String) -> (Piece, bool) {
         self.produced.bytes += text.len();
         self.produced.chars += text.chars().count();
-        let (text, stopped) = self.stops.push(&text);
-        self.shown_bytes += text.len();
+        let scan = self.stops.push(&text);
+        self.shown_bytes += scan.text.len();
+        self.stopped |= scan.stop.is_some();
         let shown = self.held.partition_point(|line| line.start_byte < self.shown_bytes);
         let lines = self.held.drain(..shown).collect();
-        (Piece { text, lines }, stopped)
+        (Piece { text: scan.text, lines }, self.stopped)
     }
 }

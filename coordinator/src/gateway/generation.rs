@@ -15,7 +15,7 @@ use super::choice::{ChoiceDriver, ChoiceEvent};
 use super::directory::ServedModel;
 use super::error::ApiError;
 use super::metrics::TokenClock;
-use super::model_text::ModelText;
+use super::model_text::{Detokenizing, ModelText};
 use super::request::{ChoiceSpec, RequestLife};
 
 /// Events that may wait for a slow client, over all choices.
@@ -32,7 +32,7 @@ pub(super) struct Job {
     /// Drawn by the gateway when the client names none.
     pub(super) seed: u64,
     pub(super) stops: Vec<String>,
-    pub(super) skip_special: bool,
+    pub(super) detokenizing: Detokenizing,
     pub(super) tokens_max: Option<u32>,
 }
 
@@ -73,7 +73,7 @@ impl Generation {
                     model: job.model.name.clone(),
                     directory: state.directory.clone(),
                     life: RequestLife::new(spec, state.config.patience, origin.elapsed()),
-                    text: AnswerText::new(job.text.clone(), &job.stops, job.skip_special),
+                    text: AnswerText::new(job.text.clone(), &job.stops, job.detokenizing),
                     out: out.clone(),
                     origin,
                     client_stall: state.config.limits.client_stall,

@@ -18,7 +18,6 @@ mod openai;
 pub mod request;
 pub mod router;
 mod sse;
-mod stop_strings;
 mod submission;
 
 use std::sync::Arc;

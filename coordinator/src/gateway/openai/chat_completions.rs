@@ -13,7 +13,7 @@ use crate::gateway::GatewayState;
 use crate::gateway::error::ApiError;
 use crate::gateway::exchange::{Answering, Exchange, check_bytes, check_tokens, tokenise};
 use crate::gateway::generation::Job;
-use crate::gateway::model_text::Chat;
+use crate::gateway::model_text::{Chat, Detokenizing, ModelText};
 
 pub(crate) async fn create(State(state): State<GatewayState>, request: Request) -> Response {
     Exchange::run("chat_completions", state, request, serve).await
@@ -28,7 +28,7 @@ async fn serve(exchange: &mut Exchange) -> Result<Answering, ApiError> {
     check_bytes(&model, bytes, "messages")?;
     let text = exchange.text(&model).await?;
     let chat = asked.chat;
-    let encode = move |text: &dyn crate::gateway::model_text::ModelText| text.encode_chat(&chat);
+    let encode = move |text: &dyn ModelText| text.encode_chat(&chat);
     let prompt = tokenise(text.clone(), bytes, encode, "messages").await?;
     check_tokens(&model, prompt.len(), "messages")?;
 
@@ -47,7 +47,7 @@ async fn serve(exchange: &mut Exchange) -> Result<Answering, ApiError> {
         sampling: params,
         seed: seed.unwrap_or_else(rand::random),
         stops,
-        skip_special,
+        detokenizing: Detokenizing { skip_special, continuing: false },
         tokens_max: asked.tokens_max,
     };
     let shape = ChatShape::new(&job, asked.stream);

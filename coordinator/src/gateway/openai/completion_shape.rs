@@ -9,7 +9,7 @@ use super::stream_fields::StreamFields;
 use crate::gateway::answer::{Answer, Shape, Totals, finish_word};
 use crate::gateway::answer_text::{Piece, TokenLine};
 use crate::gateway::generation::Job;
-use crate::gateway::model_text::ModelText;
+use crate::gateway::model_text::{Detokenizing, ModelText};
 
 pub(super) struct CompletionShape {
     identity: Identity,
@@ -119,7 +119,7 @@ fn legacy_logprobs(lines: &[TokenLine], top: usize) -> Value {
 
 /// The text of a prompt, without what the tokenizer put around it.
 fn plain(text: &dyn ModelText, tokens: &[TokenId]) -> String {
-    let mut detokenizer = text.detokenizer(true);
+    let mut detokenizer = text.detokenizer(Detokenizing { skip_special: true, continuing: false });
     let mut plain: String = tokens.iter().map(|&token| detokenizer.push(token)).collect();
     plain.push_str(&detokenizer.finish());
     plain

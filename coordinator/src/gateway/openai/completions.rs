@@ -18,7 +18,7 @@ use crate::gateway::directory::ServedModel;
 use crate::gateway::error::ApiError;
 use crate::gateway::exchange::{Answering, Exchange, check_bytes, check_tokens, tokenise};
 use crate::gateway::generation::Job;
-use crate::gateway::model_text::ModelText;
+use crate::gateway::model_text::{Detokenizing, ModelText};
 
 /// The length of an answer when the client names none, as the interface has it.
 const TOKENS_DEFAULT: u32 = 16;
@@ -53,7 +53,7 @@ async fn serve(exchange: &mut Exchange) -> Result<Answering, ApiError> {
         sampling: params,
         seed: seed.unwrap_or_else(rand::random),
         stops,
-        skip_special,
+        detokenizing: Detokenizing { skip_special, continuing: true },
         tokens_max: Some(asked.tokens_max),
     };
     let shape = CompletionShape::new(&job, asked.stream, asked.echo);

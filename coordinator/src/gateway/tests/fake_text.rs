@@ -2,7 +2,7 @@
 
 use protocol::ids::TokenId;
 
-use crate::gateway::model_text::{Chat, Detokenize, ModelText, TextRefused};
+use crate::gateway::model_text::{Chat, Detokenize, Detokenizing, ModelText, TextRefused};
 
 pub(super) const END: TokenId = TokenId(256);
 pub(super) const VOCAB_SIZE: u32 = 257;
@@ -27,12 +27,12 @@ impl ModelText for ByteText {
         self.encode(&text, true)
     }
 
-    fn detokenizer(&self, _skip_special: bool) -> Box<dyn Detokenize> {
+    fn detokenizer(&self, _how: Detokenizing) -> Box<dyn Detokenize> {
         Box::new(Bytes(Vec::new()))
     }
 
-    fn stop_tokens(&self) -> Vec<TokenId> {
-        vec![END]
+    fn stop_tokens(&self) -> &[TokenId] {
+        &[END]
     }
 
     fn token_bytes(&self, token: TokenId) -> Vec<u8> {
