@@ -3,8 +3,11 @@
 
 pub mod config;
 pub mod error;
+pub mod import;
+pub mod join;
 pub mod scheduler;
 pub mod shard;
+pub mod weight_store;
 
 pub use config::{Config, Timeouts};
 pub use error::WorkerError;

@@ -1,5 +1,6 @@
 //! The identity folder of a data directory: `identity/{node.key,node.crt,ca.crt,ca.key}`.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -27,6 +28,13 @@ pub struct Identity {
     pub key_pem: Zeroizing<String>,
     pub certificate_pem: String,
     pub ca_pem: String,
+}
+
+/// Hides the key.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.peer)
+    }
 }
 
 impl Identity {
