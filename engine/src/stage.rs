@@ -124,6 +124,7 @@ impl Stage {
         batch: &StepBatch,
         input: StageInput<'_>,
     ) -> Result<StageOutput<'_>, EngineError> {
+        self.limits.check(batch)?;
         let asked = asked(batch);
         if let Some(output) = &self.output {
             output.sampler.check(batch, asked.iter().map(|(_, at)| at))?;
@@ -154,6 +155,7 @@ impl Stage {
         batch: &StepBatch,
         input: StageInput<'_>,
     ) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.limits.check(batch)?;
         self.compute(batch, input)?;
         let mut rows = Vec::new();
         if let Some(output) = &self.output {
@@ -167,9 +169,8 @@ impl Stage {
         Ok(rows)
     }
 
-    /// Checks the batch and leaves its rows, as they are after the stage's layers, in `hidden`.
+    /// Leaves the rows of a checked batch, as they are after the stage's layers, in `hidden`.
     fn compute(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
-        self.limits.check(batch)?;
         self.read_input(batch, input)?;
         batch.copies.iter().for_each(|copy| self.pool.copy(*copy));
         self.run_layers(&places(batch));

@@ -85,7 +85,7 @@ fn a_copied_block_continues_like_its_original() {
     let model = model();
     let ids = prompt(60, 13, 300);
     let mut stages = stages(&model);
-    let expected = alone(&mut stages, 1, &ids, &table([7, 9]));
+    let expected = alone(&mut stages, 1, &ids, &table([7, 9, 12]));
     // A second sequence shares the full block and owns a copy of the half full one.
     let mut step = batch(vec![rows_in(2, 12, &ids[12..], table([7, 11]))]);
     step.copies.push(BlockCopy { from: BlockId(9), to: BlockId(11) });
