@@ -14,7 +14,7 @@ const greedy = {
   model,
   messages: [{ role: "user", content: "Hello!" }],
   temperature: 0,
-  max_tokens: 40,
+  max_tokens: 200,
 };
 const chat = (more = {}, using = client) => using.chat.completions.create({ ...greedy, ...more });
 
