@@ -220,11 +220,9 @@ impl RequestLife {
 
     fn accept(&mut self, reached: Stage, now: Duration, actions: &mut Vec<Action>) {
         let State::Submitted { target, stage, since, .. } = &mut self.state else { return };
-        if *stage == Stage::Sent {
-            if self.form.is_none() {
-                self.form = Some(target.form);
-                actions.push(Action::Accepted);
-            }
+        if self.form.is_none() {
+            self.form = Some(target.form);
+            actions.push(Action::Accepted);
         }
         *stage = reached;
         *since = now;

@@ -10,7 +10,6 @@ mod byte_level_bpe;
 pub mod chat_template;
 pub mod detokenizer;
 pub mod error;
-mod gateway_view;
 mod pieces;
 mod score_merges;
 mod split_patterns;
