@@ -7,6 +7,8 @@ use protocol::ProtocolError;
 use protocol::ids::NodeId;
 use protocol::shard::ShardFailure;
 
+use crate::weight_store::WeightStoreError;
+
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     #[error("{key} is {value}: {expected}")]
@@ -54,6 +56,8 @@ pub enum WorkerError {
     Rpc { address: String, reason: String },
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
+    #[error(transparent)]
+    Weights(#[from] WeightStoreError),
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
 }
@@ -63,6 +67,7 @@ impl WorkerError {
     pub(crate) fn shard_failure(&self) -> ShardFailure {
         match self {
             Self::OutOfMemory { .. } => ShardFailure::OutOfMemory,
+            Self::Weights(error) => error.shard_failure(),
             _ => ShardFailure::Internal,
         }
     }

@@ -2,12 +2,21 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod control_link;
+mod data_plane;
+mod device;
+mod driver;
 pub mod error;
 pub mod import;
 pub mod join;
+mod metrics;
+mod pipeline;
+pub mod probe;
 pub mod scheduler;
 pub mod shard;
+mod start;
 pub mod weight_store;
 
 pub use config::{Config, Timeouts};
 pub use error::WorkerError;
+pub use start::{Worker, run};

@@ -4,7 +4,6 @@ mod coordinators;
 mod hello;
 mod peers;
 mod probe_echo;
-mod weight_server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::error::WorkerError;
 use crate::pipeline::{IncomingEdge, Registry, generate_stream};
-use crate::weight_store::WeightStore;
+use crate::weight_store::{self, WeightStore};
 
 pub(crate) use coordinators::keep_connected;
 pub(crate) use hello::{Opened, next, open, stream_lost};
@@ -135,7 +134,8 @@ async fn serve_stream(
         }
         StreamHello::Weights => {
             stream.answer(StreamAnswer::Ok).await?;
-            weight_server::serve(stream.writer, stream.reader, services.store).await
+            let served = weight_store::serve(stream.writer, stream.reader, services.store).await;
+            served.map_err(|error| stream_lost(&peer.node.short(), &error))
         }
         StreamHello::Probe => {
             stream.answer(StreamAnswer::Ok).await?;

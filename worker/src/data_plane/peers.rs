@@ -9,6 +9,7 @@ use protocol::transport::QuicEndpoint;
 use tokio::sync::{Notify, mpsc};
 
 use crate::error::WorkerError;
+use crate::weight_store::Peers;
 
 /// How long the end with the higher id leaves dialling to the other.
 const DIAL_PATIENCE: Duration = Duration::from_millis(700);
@@ -53,7 +54,7 @@ impl PeerPool {
 
     /// A connection to `node`, dialled now where none is open.
     pub(crate) async fn reach(&self, node: NodeId) -> Result<quinn::Connection, WorkerError> {
-        self.connect(node, Duration::ZERO).await
+        self.dial(node, Duration::ZERO).await
     }
 
     /// Like `reach`, for two nodes that want each other: the lower id dials, the other waits for it
@@ -61,7 +62,7 @@ impl PeerPool {
     /// id can dial.
     pub(crate) async fn meet(&self, node: NodeId) -> Result<quinn::Connection, WorkerError> {
         let patience = if self.own < node { Duration::ZERO } else { DIAL_PATIENCE };
-        self.connect(node, patience).await
+        self.dial(node, patience).await
     }
 
     /// Takes a connection into use, whoever dialled it.
@@ -83,7 +84,7 @@ impl PeerPool {
         state.live.iter().map(|(node, c)| (*node, c.stats().udp_rx.datagrams)).collect()
     }
 
-    async fn connect(
+    async fn dial(
         &self,
         node: NodeId,
         patience: Duration,
@@ -91,8 +92,8 @@ impl PeerPool {
         if let Some(connection) = self.live(node) {
             return Ok(connection);
         }
-        let dial = Arc::clone(self.state().dials.entry(node).or_default());
-        let _one_at_a_time = dial.lock().await;
+        let turn = Arc::clone(self.state().dials.entry(node).or_default());
+        let _one_at_a_time = turn.lock().await;
         if let Some(connection) = self.wait_for(node, patience).await {
             return Ok(connection);
         }
@@ -128,5 +129,12 @@ impl PeerPool {
     /// Every statement under the lock leaves the maps whole.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Weights are fetched over the same connections.
+impl Peers for PeerPool {
+    async fn connect(&self, node: NodeId) -> Result<quinn::Connection, String> {
+        self.reach(node).await.map_err(|error| error.to_string())
     }
 }

@@ -112,8 +112,9 @@ async fn fetch_weights(
     context: &PipelineContext,
     shard: &DesiredShard,
 ) -> Result<(), WorkerError> {
-    let manifest = store.ensure_manifest(shard.plan.manifest(), &shard.holders, &context.peers);
-    let manifest = manifest.await?;
+    let peers = &*context.peers;
+    let digest = shard.plan.manifest();
+    let manifest = store.ensure_manifest(digest, &shard.holders, peers).await?;
     let key = ShardKey::of(shard);
     let mut chunks: Vec<u32> = local_ranks(&shard.plan, context.own)
         .iter()
@@ -125,7 +126,7 @@ async fn fetch_weights(
     let mut report = |done_bytes, total_bytes| {
         progress.report(ShardEvent::FetchProgress { key, done_bytes, total_bytes });
     };
-    store.ensure(&manifest, &chunks, &shard.holders, &context.peers, &mut report).await
+    Ok(store.ensure(&manifest, &chunks, &shard.holders, peers, &mut report).await?)
 }
 
 async fn load_stages(
@@ -135,7 +136,7 @@ async fn load_stages(
     shard: &DesiredShard,
 ) -> Result<Loaded, (ShardFailure, String)> {
     let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
-    let manifest = store.manifest(shard.plan.manifest()).map_err(failed)?;
+    let manifest = store.manifest(shard.plan.manifest()).map_err(|e| failed(e.into()))?;
     let model = ModelFacts {
         hidden_size: manifest.spec.hidden_size,
         vocab_size: manifest.spec.vocab_size,
@@ -209,7 +210,7 @@ fn read_stages(
     mut progress: Progress,
 ) -> Result<Vec<LoadedStage>, (ShardFailure, String)> {
     let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
-    let source = store.source(manifest).map_err(failed)?;
+    let source = store.source(manifest).map_err(|error| failed(error.into()))?;
     let total_bytes = booked.iter().map(|b| manifest.stage_bytes(b.config.layers)).sum();
     let mut stages = Vec::new();
     let mut before = 0;
