@@ -77,7 +77,8 @@ impl Config {
     }
 
     pub fn check(&self) -> Result<(), WorkerError> {
-        let bad = |key, value: String, expected| Err(WorkerError::BadOption { key, value, expected });
+        let bad =
+            |key, value: String, expected| Err(WorkerError::BadOption { key, value, expected });
         if self.threads == 0 || self.threads > 1024 {
             return bad("threads", self.threads.to_string(), "expected 1 to 1024");
         }

@@ -101,10 +101,7 @@ mod tests {
         let device = Device::new("atlas".into(), 0, 100);
         let first = device.book(70).expect("fits");
         let error = device.book(40).expect_err("30 are left").to_string();
-        assert_eq!(
-            error,
-            "node atlas device 0 has 30 bytes free of 100, the stage needs 40"
-        );
+        assert_eq!(error, "node atlas device 0 has 30 bytes free of 100, the stage needs 40");
         drop(first);
         assert!(device.book(100).is_ok(), "a dropped booking is free again");
     }

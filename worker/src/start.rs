@@ -54,7 +54,8 @@ impl Worker {
         let address = endpoint.local_address().map_err(|e| cannot_listen(&config, &e))?;
         let store = WeightStore::open(&config.data_dir.join("weights"))?;
         let store = Arc::new(store);
-        let (services, dialled, context, outcomes) = plumbing(&config, &identity, &endpoint, &store);
+        let (services, dialled, context, outcomes) =
+            plumbing(&config, &identity, &endpoint, &store);
         tokio::spawn(data_plane::serve(endpoint.clone(), dialled, services));
         if let Some(address) = config.metrics {
             metrics::serve(address).await?;
@@ -101,8 +102,12 @@ impl Worker {
     }
 }
 
-type Plumbing =
-    (Services, mpsc::Receiver<quinn::Connection>, PipelineContext, mpsc::Receiver<crate::driver::Outcome>);
+type Plumbing = (
+    Services,
+    mpsc::Receiver<quinn::Connection>,
+    PipelineContext,
+    mpsc::Receiver<crate::driver::Outcome>,
+);
 
 fn plumbing(
     config: &Config,

@@ -90,10 +90,8 @@ async fn attach(
     let mut client = ControlClient::new(channel)
         .max_decoding_message_size(ENVELOPE_BYTES_MAX)
         .max_encoding_message_size(ENVELOPE_BYTES_MAX);
-    let attached = tokio::time::timeout(
-        shared.dial_timeout,
-        client.attach(ReceiverStream::new(queue)),
-    );
+    let attached =
+        tokio::time::timeout(shared.dial_timeout, client.attach(ReceiverStream::new(queue)));
     let attached = attached.await.map_err(|_| rpc(coordinator, &"it did not answer in time"))?;
     Ok(attached.map_err(|status| rpc(coordinator, &status))?.into_inner())
 }

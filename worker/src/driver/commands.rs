@@ -66,10 +66,11 @@ impl Driver {
                 let operation = operation.clone();
                 reporter.send(WorkerMessage::Progress { operation, progress });
             };
-            let end = import::import(&store, &PathBuf::from(path), &mut |progress| report(progress));
-            report(end.unwrap_or_else(|error| CommandProgress::Failed {
-                reason: error.to_string(),
-            }));
+            let end =
+                import::import(&store, &PathBuf::from(path), &mut |progress| report(progress));
+            report(
+                end.unwrap_or_else(|error| CommandProgress::Failed { reason: error.to_string() }),
+            );
             // Fails only when the worker is shutting down.
             let _ = outcomes.blocking_send(Outcome::OperationEnded { operation });
         });

@@ -38,7 +38,9 @@ pub(crate) enum Outcome {
     Shard(ShardEvent),
     Loaded(Loaded),
     /// An operation ended; models held may have changed.
-    OperationEnded { operation: String },
+    OperationEnded {
+        operation: String,
+    },
 }
 
 /// The parts a driver is made of.

@@ -111,7 +111,10 @@ fn check(
         return Err(format!("{} sequences, at most {STEP_SEQUENCES_MAX}", batch.rows.len()));
     }
     if header.hidden_size != spec.hidden_size {
-        return Err(format!("hidden size {}, the model's is {}", header.hidden_size, spec.hidden_size));
+        return Err(format!(
+            "hidden size {}, the model's is {}",
+            header.hidden_size, spec.hidden_size
+        ));
     }
     if header.element != spec.plan.activation() {
         let (found, planned) = (header.element, spec.plan.activation());

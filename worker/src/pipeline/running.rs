@@ -110,8 +110,12 @@ impl Running {
             queues.results = Some(sender);
             head = Some(HeadTask::start(context, spec, batches.clone(), results, load));
         }
-        let mut running =
-            Self { edges: JoinSet::new(), threads: FuturesUnordered::new(), returned: vec![], head };
+        let mut running = Self {
+            edges: JoinSet::new(),
+            threads: FuturesUnordered::new(),
+            returned: vec![],
+            head,
+        };
         let mut outgoing = edges.outgoing;
         for (loaded, input) in inputs {
             let outlet = running.outlet(spec, loaded.rank.index, &queues, &mut outgoing)?;

@@ -105,8 +105,7 @@ fn run(
     started: Instant,
 ) -> Result<StepOutput, String> {
     let StepInput { batch, mut stage_micros, activations } = step;
-    let input =
-        if first { StageInput::Tokens } else { StageInput::Activations(&activations) };
+    let input = if first { StageInput::Tokens } else { StageInput::Activations(&activations) };
     let micros = || u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
     match stage.forward(&batch, input).map_err(|error| error.to_string())? {
         StageOutput::Activations(values) => {

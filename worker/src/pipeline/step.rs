@@ -50,7 +50,9 @@ impl Outlet {
 /// Queues `value` without waiting; the error says whether the queue is full or gone.
 pub(crate) fn put<T>(queue: &mpsc::Sender<T>, value: T) -> Result<(), String> {
     queue.try_send(value).map_err(|error| match error {
-        mpsc::error::TrySendError::Full(_) => "more steps in flight than the plan allows".to_owned(),
+        mpsc::error::TrySendError::Full(_) => {
+            "more steps in flight than the plan allows".to_owned()
+        }
         mpsc::error::TrySendError::Closed(_) => "the next stage has stopped".to_owned(),
     })
 }

@@ -113,7 +113,13 @@ impl Coordinator {
     }
 
     /// Sends each of `nodes` its full desired set: the one replica.
-    pub(crate) async fn desire(&self, nodes: &[NodeId], epoch: u64, plan: &Plan, holders: &[NodeId]) {
+    pub(crate) async fn desire(
+        &self,
+        nodes: &[NodeId],
+        epoch: u64,
+        plan: &Plan,
+        holders: &[NodeId],
+    ) {
         let mut addresses = BTreeMap::new();
         for node in nodes {
             addresses.insert(*node, self.registered(*node).await.data_addresses);
@@ -148,7 +154,11 @@ impl Coordinator {
         }
     }
 
-    pub(crate) async fn load(&self, node: NodeId, accept: impl Fn(&ReplicaLoad) -> bool) -> ReplicaLoad {
+    pub(crate) async fn load(
+        &self,
+        node: NodeId,
+        accept: impl Fn(&ReplicaLoad) -> bool,
+    ) -> ReplicaLoad {
         self.until("load", |seen| {
             let loads = &seen.beats.get(&node)?.loads;
             loads.iter().find(|load| accept(load)).copied()

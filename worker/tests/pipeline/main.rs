@@ -139,9 +139,8 @@ async fn streams_of_another_epoch_a_foreign_node_or_a_worker_are_refused() {
     let cluster = Cluster::start(2).await;
     cluster.deploy(&[0, 1], 5, &cluster.plan(&[(0, 2), (1, 4)])).await;
     let head = cluster.workers[0].node;
-    let ask = async |epoch| {
-        cluster.coordinator.generate(head, epoch, &request(&[1], 2)).await.err()
-    };
+    let ask =
+        async |epoch| cluster.coordinator.generate(head, epoch, &request(&[1], 2)).await.err();
     assert_eq!(ask(4).await, Some(StreamAnswer::StaleEpoch));
     assert_eq!(ask(6).await, Some(StreamAnswer::NotYet));
     let not_the_head = cluster.workers[1].node;
@@ -233,10 +232,8 @@ async fn a_worker_that_shuts_down_says_so_and_a_removed_one_does_not_go_on() {
     assert_eq!(running.next().await, Some(GenerateEvent::Accepted));
     tokio::task::block_in_place(|| cluster.workers[0].stop()).expect("a clean end");
     let (_, last) = running.finish().await;
-    let ended = matches!(
-        last,
-        GenerateEvent::Refused(Refusal::ShuttingDown) | GenerateEvent::Finished(_)
-    );
+    let ended =
+        matches!(last, GenerateEvent::Refused(Refusal::ShuttingDown) | GenerateEvent::Finished(_));
     assert!(ended, "{last:?}");
 
     let other = cluster.workers[1].node;
