@@ -1,5 +1,5 @@
-//! The life of one choice of a request, PURE: it holds the truth of the sequence (prompt, ids emitted
-//! so far, parameters, seed) and resubmits it until it ends, over any number of heads and epochs.
+//! The life of one choice of a request, PURE: it holds the sequence's truth (prompt, emitted ids,
+//! parameters, seed) and resubmits it until it ends, over any number of heads and epochs.
 
 mod action;
 mod event;

@@ -46,7 +46,11 @@ async fn a_stream_has_exactly_the_standard_chunks() {
     let asked =
         with(chat("hi"), json!({"stream": true, "stream_options": {"include_usage": true}}));
     let chunks = chunks(&api.stream(PATH, &asked).await);
-    let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
+    let choice = |delta: Value, finish: Value| {
+        let mut choice = json!({"index": 0, "delta": delta, "logprobs": null});
+        choice["finish_reason"] = finish;
+        json!([choice])
+    };
     let usage = json!({
         "prompt_tokens": 19, "completion_tokens": 3, "total_tokens": 22,
         "prompt_tokens_details": {"cached_tokens": 0},
@@ -171,7 +175,11 @@ async fn log_probabilities_come_per_token_with_the_alternatives_asked_for() {
         {"token": "A", "logprob": -1.0, "bytes": [65]},
         {"token": "B", "logprob": -2.0, "bytes": [66]},
     ]);
-    let line = |token: &str, byte: u8| json!({"token": token, "logprob": -0.5, "bytes": [byte], "top_logprobs": top});
+    let line = |token: &str, byte: u8| {
+        let mut line = json!({"token": token, "logprob": -0.5, "bytes": [byte]});
+        line["top_logprobs"] = top.clone();
+        line
+    };
     let expected = json!({
         "content": [line("H", 72), line("\u{fffd}", 0xc3), line("\u{fffd}", 0xa9)],
         "refusal": null,

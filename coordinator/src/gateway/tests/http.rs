@@ -1,13 +1,18 @@
 //! Paths, keys, headers, refusals around the endpoints.
 
+use std::future::IntoFuture;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use protocol::admin::KeyRole;
 use protocol::ids::Digest;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
-use super::fake_cluster::{FakeCluster, no_capacity};
+use super::fake_cluster::{FakeCluster, Fault, no_capacity};
 use super::{Api, chat, get, post, with};
+use crate::gateway::GatewayState;
 use crate::gateway::auth::KeyPolicy;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::directory::KeyRecord;
@@ -184,4 +189,57 @@ async fn any_model_name_may_fall_back_to_one() {
     let api = Api::over(FakeCluster::answering("x"), config);
     let body = api.answer(PATH, &with(chat("hi"), json!({"model": "gpt-5.4"}))).await;
     assert_eq!(body["model"], "demo");
+}
+
+#[tokio::test]
+async fn metrics_count_requests_and_tokens_and_hold_no_text() {
+    let builder = crate::gateway::metrics::configure(PrometheusBuilder::new()).expect("buckets");
+    let recorder = builder.build_recorder();
+    // Tasks of this test's runtime all run on this thread.
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let cluster = FakeCluster::answering("canary-answer");
+    let state =
+        GatewayState::new(GatewayConfig::default(), cluster.clone(), Some(recorder.handle()));
+    let api = Api { cluster, state };
+    api.answer(PATH, &chat("canary-prompt")).await;
+    api.refusal(PATH, &with(chat("hi"), json!({"model": "canary-model"}))).await;
+    let text = super::text_of(api.send(get("/metrics")).await).await;
+    let ended = |model: &str, code: u16, finish: &str| {
+        let endpoint = "endpoint=\"chat_completions\"";
+        let labels = format!("model=\"{model}\",{endpoint},code=\"{code}\",finish=\"{finish}\"");
+        format!("trireme_requests_total{{{labels}}} 1")
+    };
+    for line in [
+        &ended("demo", 200, "stop"),
+        &ended("unknown", 404, "refused"),
+        "trireme_rejections_total{reason=\"model_not_found\"} 1",
+        "trireme_tokens_total{kind=\"output\",model=\"demo\",key_class=\"admin\"} 13",
+        "trireme_ttft_seconds_count{model=\"demo\"} 1",
+        "trireme_itl_seconds_count{model=\"demo\"} 12",
+        "trireme_requests_running{model=\"demo\"} 0",
+        "trireme_requests_waiting{model=\"demo\"} 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn hanging_up_during_a_plain_reply_frees_the_sequence() {
+    let api = Api::answering("never ends");
+    api.cluster.plan_fault(Fault::SilentAfter(2));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let router = crate::gateway::router(api.state.clone());
+    let serving = tokio::spawn(axum::serve(listener, router).into_future());
+    let mut client = tokio::net::TcpStream::connect(address).await.expect("connected");
+    let body = chat("hi").to_string();
+    let head = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    client.write_all((head + &body).as_bytes()).await.expect("sent");
+    while api.cluster.seen().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    drop(client);
+    super::recovery::cancelled(&api, 1).await;
+    serving.abort();
 }

@@ -163,7 +163,7 @@ async fn a_client_that_leaves_frees_its_sequence() {
     cancelled(&api, 3).await;
 }
 
-async fn cancelled(api: &Api, count: u32) {
+pub(super) async fn cancelled(api: &Api, count: u32) {
     let all = async {
         while api.cluster.cancelled() < count {
             tokio::time::sleep(Duration::from_millis(5)).await;
