@@ -19,7 +19,7 @@ mod python_text;
 mod string_methods;
 
 /// Instructions of one rendering; the longest published template needs some thousand a message.
-const FUEL: u64 = 50_000_000;
+const FUEL: u64 = 20_000_000;
 
 /// What a conversation's rendering depends on beside its messages.
 #[derive(Clone, Debug)]

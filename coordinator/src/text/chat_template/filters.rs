@@ -57,9 +57,9 @@ fn int(value: &Value, default: Option<i64>) -> i64 {
     }
 }
 
-/// In Python a text and a mapping can be iterated.
+/// In Python a text and a mapping can be iterated, and nothing (`None`) cannot.
 fn is_iterable(value: &Value) -> bool {
-    value.kind() == ValueKind::String || value.try_iter().is_ok() && !value.is_undefined()
+    !value.is_none() && value.try_iter().is_ok()
 }
 
 /// What has a length and can be indexed: in Python also a text and a mapping.
