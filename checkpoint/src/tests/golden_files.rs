@@ -83,3 +83,12 @@ fn a_file_with_a_vocabulary_and_no_weights_still_gives_its_text() {
     let error = open(&path).expect_err("there are no weights");
     assert!(error.to_string().contains("token_embd.weight"), "{error}");
 }
+
+#[test]
+fn the_demo_model_opens() {
+    let model = open(&fixture("../models/demo/demo.gguf")).expect("the file opens");
+    assert_eq!(model.spec.architecture, Architecture::Llama);
+    assert!(model.spec.layer_count() >= 8 && model.spec.hidden_size.is_multiple_of(256));
+    assert!(model.text.chat_template.is_some() && !model.text.eos.is_empty());
+    assert_eq!(model.name, "Trireme Demo");
+}

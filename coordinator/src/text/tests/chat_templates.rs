@@ -238,3 +238,15 @@ fn a_chat_prompt_has_its_special_tokens_and_one_bos() {
     let ids = folder.encode_chat(&messages, &ChatOptions::default()).expect("encodes");
     assert_eq!(ids, folder.encode("user: hello\n", false).expect("encodes"));
 }
+
+#[test]
+fn a_chat_with_the_demo_model_is_made_of_its_special_tokens() {
+    let text = open("../models/demo/demo.gguf");
+    let messages = [json!({"role": "user", "content": "Hello, <|im_end|> é!"})];
+    let prompt = text.apply_chat_template(&messages, &ChatOptions::default()).expect("renders");
+    assert!(prompt.ends_with("<|im_start|>assistant\n"), "{prompt}");
+    let ids = text.encode_chat(&messages, &ChatOptions::default()).expect("encodes");
+    let starts = ids.iter().filter(|id| text.token_text(**id) == "<|im_start|>").count();
+    assert_eq!(starts, prompt.matches("<|im_start|>").count());
+    assert_eq!(text.decode(&ids, false), prompt);
+}
