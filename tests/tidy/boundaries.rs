@@ -17,13 +17,14 @@ const EDGES: [(&str, &[&str]); 7] = [
     ("cli", &["protocol", "checkpoint", "partitioner", "engine", "worker", "coordinator"]),
 ];
 
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "partitioner/src/",
     "worker/src/scheduler/",
     "worker/src/shard",
     "coordinator/src/state/",
     "coordinator/src/reconcile/",
     "coordinator/src/gateway/request",
+    "coordinator/src/gateway/router",
     "tests/src/sim/",
 ];
 

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use protocol::admin::KeyRole;
+use protocol::admin::{ErrorBody, ErrorDetail, KeyRole};
 use protocol::ids::Digest;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::directory::Directory;
 use super::error::ApiError;
+use super::headers::RequestId;
 
 /// Whether callers must show a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,24 +76,33 @@ impl Auth {
 
 /// Middleware: any valid key passes.
 pub async fn require_user(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    let caller = auth.caller(request.headers());
-    pass(caller, request, next).await
-}
-
-/// Middleware: only admin keys pass.
-pub async fn require_admin(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    let caller = auth.admin(request.headers());
-    pass(caller, request, next).await
-}
-
-async fn pass(caller: Result<Caller, ApiError>, mut request: Request, next: Next) -> Response {
-    match caller {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
+    match auth.caller(request.headers()) {
+        Ok(caller) => pass(caller, request, next).await,
         Err(error) => error.into_response(),
     }
+}
+
+/// Middleware: only admin keys pass; a refusal has the admin API's body.
+pub async fn require_admin(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    match auth.admin(request.headers()) {
+        Ok(caller) => pass(caller, request, next).await,
+        Err(error) => {
+            let request_id = request.extensions().get::<RequestId>().map(|r| r.0.clone());
+            let detail = ErrorDetail {
+                code: error.code.unwrap_or_default().to_owned(),
+                message: error.message.clone(),
+                hint: "`trireme keys create` makes a key; `--role admin` for this API.".to_owned(),
+                request_id: request_id.unwrap_or_default(),
+            };
+            let (parts, _) = error.into_response().into_parts();
+            (parts, Json(ErrorBody { error: detail })).into_response()
+        }
+    }
+}
+
+async fn pass(caller: Caller, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 fn presented(headers: &HeaderMap) -> Option<&[u8]> {

@@ -2,18 +2,20 @@
 
 use std::future::IntoFuture;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use protocol::admin::KeyRole;
+use protocol::admin::{ErrorBody, KeyRole};
 use protocol::ids::Digest;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+use tower::ServiceExt;
 
 use super::fake_cluster::{FakeCluster, Fault, no_capacity};
 use super::{Api, chat, get, post, with};
 use crate::gateway::GatewayState;
-use crate::gateway::auth::KeyPolicy;
+use crate::gateway::auth::{self, KeyPolicy};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::directory::KeyRecord;
 
@@ -242,4 +244,26 @@ async fn hanging_up_during_a_plain_reply_frees_the_sequence() {
     drop(client);
     super::recovery::cancelled(&api, 1).await;
     serving.abort();
+}
+
+#[tokio::test]
+async fn the_admin_api_refuses_in_its_own_words() {
+    let config = GatewayConfig { keys: KeyPolicy::Required, ..GatewayConfig::default() };
+    let api = Api::over(FakeCluster::answering("x"), config);
+    let hash = Digest::of(b"trk-1");
+    api.cluster.set_keys(vec![KeyRecord { name: "ci".into(), role: KeyRole::User, hash }]);
+    let guard = axum::middleware::from_fn_with_state(api.state.auth(), auth::require_admin);
+    let admin = Router::new().route("/admin/v1/keys", axum::routing::get(|| async { "keys" }));
+    let router = crate::gateway::router_with(api.state.clone(), admin.route_layer(guard));
+    for (key, status, code) in [("trk-1", 403, "policy_denied"), ("trk-2", 401, "invalid_api_key")]
+    {
+        let mut request = get("/admin/v1/keys");
+        request.headers_mut().insert("x-api-key", key.parse().expect("a value"));
+        let response = router.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status().as_u16(), status);
+        let body = super::text_of(response).await;
+        let body: ErrorBody = serde_json::from_str(&body).expect("the admin error body");
+        assert_eq!(body.error.code, code);
+        assert_eq!(body.error.request_id.len(), 26);
+    }
 }
