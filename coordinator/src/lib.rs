@@ -1,5 +1,28 @@
-//! coordinator.
+//! The replicated control plane and the client API: Raft, reconciler, gateway, admin API.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+mod api_key;
+mod api_server;
+pub mod config;
+mod driver;
+pub mod error;
+mod founding;
 pub mod gateway;
+mod listeners;
+mod metrics;
+pub mod nodes;
+pub mod raft;
+pub mod reconcile;
+mod running;
+pub mod state;
 pub mod text;
+
+pub use config::Config;
+pub use error::CoordinatorError;
+pub use founding::{InitOptions, Initialised, init};
+pub use listeners::Listeners;
+pub use running::{run, run_on};
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,77 @@
+//! Plans as answers, and deployments: refused at once when nothing can hold the model.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use partitioner::{PlanError, Planned};
+use protocol::admin::{DeployModel, DeployOptions, OperationView, PlanRequest, PlanView};
+use protocol::ids::NodeId;
+
+use super::error::{AdminError, body};
+use super::{Admin, new_operation, operations, views};
+use crate::reconcile::placement;
+use crate::state::{Change, Refusal};
+
+pub(super) async fn plan(
+    State(admin): State<Arc<Admin>>,
+    bytes: Bytes,
+) -> Result<Json<PlanView>, AdminError> {
+    let PlanRequest { model, options, without } = body(&bytes)?;
+    let state = admin.state();
+    let mut left_out = BTreeSet::new();
+    for name in &without {
+        let (node, _) = state.find_member(name).ok_or_else(|| Refusal::no_node(name))?;
+        left_out.insert(node);
+    }
+    match try_plan(&admin, &model, &options, &left_out)? {
+        Ok(planned) => Ok(Json(views::plan(&model, &planned))),
+        Err(error @ PlanError::BadOption { .. }) => Err(AdminError::invalid(error.to_string())),
+        Err(error) => Ok(Json(views::no_plan(&model, &error))),
+    }
+}
+
+pub(super) async fn deploy(
+    State(admin): State<Arc<Admin>>,
+    bytes: Bytes,
+) -> Result<Json<OperationView>, AdminError> {
+    let DeployModel { model, options } = body(&bytes)?;
+    match try_plan(&admin, &model, &options, &BTreeSet::new())? {
+        Ok(_) => {}
+        Err(error @ PlanError::BadOption { .. }) => {
+            return Err(AdminError::invalid(error.to_string()));
+        }
+        Err(error) => {
+            let message = format!("{model} does not fit: {error}");
+            return Err(AdminError::new(StatusCode::CONFLICT, "does_not_fit", message)
+                .hint(format!("add a node, or look at: trireme plan {model}")));
+        }
+    }
+    let operation = new_operation();
+    admin.propose(Change::Deploy { model, options, operation: operation.clone() }).await?;
+    operations::view(&admin, &operation).map(Json)
+}
+
+pub(super) async fn undeploy(
+    State(admin): State<Arc<Admin>>,
+    Path(model): Path<String>,
+) -> Result<Json<OperationView>, AdminError> {
+    let operation = new_operation();
+    admin.propose(Change::Undeploy { model, operation: operation.clone() }).await?;
+    operations::view(&admin, &operation).map(Json)
+}
+
+fn try_plan(
+    admin: &Admin,
+    name: &str,
+    options: &DeployOptions,
+    left_out: &BTreeSet<NodeId>,
+) -> Result<Result<Planned, PlanError>, AdminError> {
+    let (state, live) = (admin.state(), admin.live());
+    let model = state.models.get(name).ok_or_else(|| Refusal::no_model(name))?;
+    let usable = |node: NodeId| live.is_usable(node) && !left_out.contains(&node);
+    Ok(placement::place(&state, model, options, &usable, &BTreeSet::new()))
+}

@@ -1,0 +1,86 @@
+//! Errors of the admin API: a stable code, what is wrong with the values, what helps.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use protocol::admin::{ErrorBody, ErrorDetail};
+use serde::de::DeserializeOwned;
+use ulid::Ulid;
+
+use crate::raft::ProposeError;
+use crate::state::{Refusal, RefusalCode};
+
+#[derive(Debug)]
+pub(crate) struct AdminError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    hint: String,
+}
+
+impl AdminError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), hint: String::new() }
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_value", message)
+    }
+
+    pub(crate) fn precondition(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "precondition", message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+}
+
+impl From<Refusal> for AdminError {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code {
+            RefusalCode::NotFound => StatusCode::NOT_FOUND,
+            RefusalCode::InvalidValue => StatusCode::BAD_REQUEST,
+            RefusalCode::Precondition => StatusCode::CONFLICT,
+            RefusalCode::Forbidden => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, refusal.code.name(), refusal.message).hint(refusal.hint)
+    }
+}
+
+impl From<ProposeError> for AdminError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Refused(refusal) => refusal.into(),
+            ProposeError::NoQuorum { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_quorum", error.to_string())
+                    .hint("start the coordinators that are down; what is deployed keeps serving")
+            }
+            ProposeError::Failed(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+            }
+        }
+    }
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        let error = ErrorDetail {
+            code: self.code.to_owned(),
+            message: self.message,
+            hint: self.hint,
+            request_id: Ulid::new().to_string(),
+        };
+        (self.status, Json(ErrorBody { error })).into_response()
+    }
+}
+
+/// Reads a body; an error names the field.
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AdminError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| AdminError::invalid(format!("the body does not fit: {error}")))
+}

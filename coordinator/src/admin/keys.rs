@@ -1,0 +1,39 @@
+//! API keys: made here, shown once.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use protocol::admin::{KeyCreated, KeyView, List, NewKey};
+
+use super::error::{AdminError, body};
+use super::{Admin, views};
+use crate::api_key::ApiKey;
+use crate::state::Change;
+
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<KeyView>> {
+    let state = admin.state();
+    let items = state.keys.iter().map(|(name, key)| KeyView {
+        name: name.clone(),
+        role: key.role,
+        prefix: key.prefix.clone(),
+        created_at: key.created_at.to_string(),
+    });
+    Json(views::list("KeyList", items.collect()))
+}
+
+pub(super) async fn create(
+    State(admin): State<Arc<Admin>>,
+    bytes: Bytes,
+) -> Result<Json<KeyCreated>, AdminError> {
+    let NewKey { name, role } = body(&bytes)?;
+    let key = ApiKey::generate()
+        .map_err(|error| AdminError::precondition(error.to_string()))?;
+    let (hash, prefix) = (key.hash(), key.prefix());
+    let change = Change::AddKey { name: name.clone(), role, hash, prefix: prefix.clone() };
+    admin.propose(change).await?;
+    let created_at = admin.state().keys.get(&name).map(|k| k.created_at.to_string());
+    let view = KeyView { name, role, prefix, created_at: created_at.unwrap_or_default() };
+    Ok(Json(KeyCreated { key: key.expose().to_owned(), view }))
+}

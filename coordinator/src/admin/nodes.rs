@@ -1,0 +1,39 @@
+//! The members: listed with their live state, and removed for good.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use protocol::admin::{List, NodeView, OperationView};
+
+use super::error::AdminError;
+use super::{Admin, new_operation, operations, views};
+use crate::state::{Change, Refusal};
+
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<NodeView>> {
+    let state = admin.state();
+    let mut items: Vec<_> =
+        state.members.iter().map(|(id, member)| views::node(&admin, &state, *id, member)).collect();
+    items.sort_by(|a, b| a.name.cmp(&b.name));
+    Json(views::list("NodeList", items))
+}
+
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<Json<NodeView>, AdminError> {
+    let state = admin.state();
+    let (id, member) = state.find_member(&name).ok_or_else(|| Refusal::no_node(&name))?;
+    Ok(Json(views::node(&admin, &state, id, member)))
+}
+
+pub(super) async fn remove(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<Json<OperationView>, AdminError> {
+    let state = admin.state();
+    let (node, _) = state.find_member(&name).ok_or_else(|| Refusal::no_node(&name))?;
+    let operation = new_operation();
+    admin.propose(Change::RemoveNode { node, operation: operation.clone() }).await?;
+    operations::view(&admin, &operation).map(Json)
+}

@@ -1,0 +1,199 @@
+//! Replicated and live state as the bodies of the admin API.
+
+use partitioner::{PlanError, Planned};
+use protocol::admin::{
+    API_VERSION, DeploymentView, List, ModelView, NodeState, NodeView, PlanView, PlannedStage,
+    ShardView, StageView,
+};
+use protocol::control::Role;
+use protocol::ids::{NodeId, ReplicaId};
+use protocol::model_spec::LayerRange;
+use protocol::shard::{ShardState, ShardStatus};
+
+use super::Admin;
+use crate::reconcile::{LiveView, placement};
+use crate::state::{Deployment, Member, Model, Placement, State};
+
+pub(super) fn list<T>(kind: &str, items: Vec<T>) -> List<T> {
+    List { api_version: API_VERSION.to_owned(), kind: kind.to_owned(), items }
+}
+
+pub(super) fn node(admin: &Admin, state: &State, id: NodeId, member: &Member) -> NodeView {
+    let live = admin.live();
+    let now = admin.origin.elapsed();
+    let (node_state, reason, since) = match live.nodes.get(&id) {
+        Some(node) => (node.state, node.reason.clone(), node.since),
+        None if member.role == Role::Coordinator => coordinator(admin, id, now),
+        None => (NodeState::Joining, "has not connected yet".to_owned(), now),
+    };
+    let shards = live.nodes.get(&id).map(|n| n.shards.as_slice()).unwrap_or_default();
+    NodeView {
+        id,
+        name: member.name.clone(),
+        roles: vec![member.role],
+        state: node_state,
+        reason,
+        since: admin.wall(since).to_string(),
+        joined_at: member.joined_at.to_string(),
+        profile: member.profile.clone(),
+        memory_used_bytes: live.nodes.get(&id).map_or(0, |n| n.memory_used_bytes),
+        shards: shards.iter().filter_map(|s| shard(state, id, s)).collect(),
+    }
+}
+
+/// Coordinators send no heartbeats to each other but Raft's, and only the leader sees those.
+fn coordinator(
+    admin: &Admin,
+    id: NodeId,
+    now: std::time::Duration,
+) -> (NodeState, String, std::time::Duration) {
+    let raft = admin.consensus.status();
+    let start = std::time::Duration::ZERO;
+    let part = if raft.voters.contains(&id) {
+        "voter"
+    } else if raft.learners.contains(&id) {
+        "learner: votes once there are three coordinators"
+    } else {
+        return (NodeState::Joining, "not in the Raft group yet".to_owned(), now);
+    };
+    match admin.consensus.silence_of(id) {
+        Some(silence) => {
+            let reason = format!("silent for {:.0} s", silence.as_secs_f64());
+            (NodeState::Lost, reason, now.saturating_sub(silence))
+        }
+        None if raft.leader == Some(id) => (NodeState::Ready, "leader".to_owned(), start),
+        None => (NodeState::Ready, part.to_owned(), start),
+    }
+}
+
+fn shard(state: &State, node: NodeId, status: &ShardStatus) -> Option<ShardView> {
+    let (model, deployment) = state.replica(status.replica)?;
+    let placement = deployment.placement.as_ref()?;
+    Some(ShardView {
+        model: model.clone(),
+        replica: status.replica,
+        epoch: status.epoch,
+        layers: layers_of(placement, node)?,
+        state: status.state.clone(),
+    })
+}
+
+fn layers_of(placement: &Placement, node: NodeId) -> Option<LayerRange> {
+    let mut stages = placement.plan.stages().iter();
+    stages.find(|s| s.ranks.iter().any(|r| r.node == node)).map(|s| s.layers)
+}
+
+pub(super) fn model(state: &State, live: &LiveView, name: &str, model: &Model) -> ModelView {
+    let holder = |node: &NodeId| state.members.get(node).map(|m| m.name.clone());
+    let deployed = state.deployments.get(name);
+    ModelView {
+        name: name.to_owned(),
+        manifest: model.manifest,
+        spec: model.spec.clone(),
+        weight_bytes: model.weight_bytes,
+        imported_at: model.imported_at.to_string(),
+        holders: model.holders.iter().filter_map(holder).collect(),
+        deployment: deployed.map(|d| deployment(state, live, name, d)),
+    }
+}
+
+pub(super) fn deployment(
+    state: &State,
+    live: &LiveView,
+    name: &str,
+    deployment: &Deployment,
+) -> DeploymentView {
+    let placement = deployment.placement.as_ref();
+    let stages = placement.map(|p| stages(state, live, name, deployment.replica, p));
+    DeploymentView {
+        model: name.to_owned(),
+        state: deployment.rollout.state,
+        reason: deployment.rollout.reason.clone(),
+        since: deployment.rollout.since.to_string(),
+        options: deployment.options.clone(),
+        replica: deployment.replica,
+        epoch: deployment.epoch(),
+        stages: stages.unwrap_or_default(),
+    }
+}
+
+fn stages(
+    state: &State,
+    live: &LiveView,
+    name: &str,
+    replica: ReplicaId,
+    placement: &Placement,
+) -> Vec<StageView> {
+    let spec = state.models.get(name).map(|m| &m.spec);
+    let kv = placement.plan.kv();
+    let tokens = u64::from(kv.blocks) * u64::from(kv.block_size);
+    let view = |stage: &protocol::plan::StagePlan| {
+        let node = stage.ranks.first()?.node;
+        let shards = live.nodes.get(&node).map(|n| n.shards.as_slice()).unwrap_or_default();
+        let same = |s: &&ShardStatus| s.replica == replica && s.epoch == placement.epoch;
+        let layers = stage.layers;
+        Some(StageView {
+            node,
+            name: state.members.get(&node).map_or_else(|| node.short(), |m| m.name.clone()),
+            layers,
+            state: shards.iter().find(same).map(|s: &ShardStatus| -> ShardState { s.state.clone() }),
+            weight_bytes: spec.map_or(0, |s| s.stage_weight_bytes(layers)),
+            kv_bytes: spec.map_or(0, |s| s.kv_bytes_per_token(layers, kv.kv_type) * tokens),
+        })
+    };
+    placement.plan.stages().iter().filter_map(view).collect()
+}
+
+pub(super) fn plan(model: &str, planned: &Planned) -> PlanView {
+    let kv = planned.plan.kv();
+    let count = planned.stages.len();
+    let rate = planned.prediction.tokens_per_second;
+    let names: Vec<_> = planned.stages.iter().map(|s| s.name.as_str()).collect();
+    let split = if count == 1 { "on".to_owned() } else { format!("in {count} stages on") };
+    let stage = |s: &partitioner::PlannedStage| PlannedStage {
+        node: s.node,
+        name: s.name.clone(),
+        device: s.device,
+        layers: s.layers,
+        weight_bytes: s.weight_bytes,
+        kv_bytes: s.kv_bytes,
+        workspace_bytes: s.workspace_bytes,
+        free_bytes: s.free_bytes,
+        seconds_per_token: s.seconds_per_token,
+        hop_seconds: s.hop_seconds,
+    };
+    let alternative = |a: &partitioner::Alternative| {
+        format!("{}: {:.1} ms per token", a.description, a.seconds_per_token * 1e3)
+    };
+    PlanView {
+        model: model.to_owned(),
+        fits: true,
+        summary: format!("{split} {}: {rate:.1} tokens/s", names.join(", ")),
+        missing_bytes: 0,
+        stages: planned.stages.iter().map(stage).collect(),
+        predicted_tokens_per_second: rate,
+        predicted_ttft_seconds: planned.prediction.ttft_seconds,
+        context_length: kv.context_length,
+        sequences_max: kv.sequences_max,
+        kv_blocks: kv.blocks,
+        block_size: kv.block_size,
+        alternatives: planned.alternatives.iter().map(alternative).collect(),
+    }
+}
+
+pub(super) fn no_plan(model: &str, error: &PlanError) -> PlanView {
+    PlanView {
+        model: model.to_owned(),
+        fits: false,
+        summary: error.to_string(),
+        missing_bytes: placement::missing_bytes(error),
+        stages: Vec::new(),
+        predicted_tokens_per_second: 0.0,
+        predicted_ttft_seconds: 0.0,
+        context_length: 0,
+        sequences_max: 0,
+        kv_blocks: 0,
+        block_size: 0,
+        alternatives: Vec::new(),
+    }
+}

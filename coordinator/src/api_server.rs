@@ -1,0 +1,114 @@
+//! The API port: plain HTTP on loopback, else TLS with a certificate of the cluster's CA.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use protocol::identity::{ClusterCa, NodeKey};
+use protocol::transport::tls::api_server;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::error::CoordinatorError;
+
+const CONNECTIONS_MAX: usize = 4096;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// TLS for the API under the names it is reached by.
+pub(crate) fn acceptor(
+    ca: &ClusterCa,
+    advertised: &str,
+    listening: SocketAddr,
+) -> Result<TlsAcceptor, CoordinatorError> {
+    let host = advertised.rsplit_once(':').map_or(advertised, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut names = vec![host.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+    if !listening.ip().is_unspecified() {
+        names.push(listening.ip().to_string());
+    }
+    names.sort_unstable();
+    names.dedup();
+    let key = NodeKey::generate()?;
+    let chain = ca.sign_api(&key, &names)? + ca.certificate_pem();
+    Ok(TlsAcceptor::from(Arc::new(api_server(&chain, &key.to_pem())?)))
+}
+
+/// Serves until `closing` turns true; connections then end after the request they are at.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    closing: watch::Receiver<bool>,
+) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closed(closing.clone()) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: pause instead of spinning.
+                tracing::warn!(%error, "cannot accept an API connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (tls, router, closing) = (tls.clone(), router.clone(), closing.clone());
+        tokio::spawn(async move {
+            connection(stream, tls, router, closing).await;
+            drop(permit);
+        });
+    }
+    // Every permit back means that every connection ended.
+    drop(connections.acquire_many(CONNECTIONS_MAX as u32).await);
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    closing: watch::Receiver<bool>,
+) {
+    // Tokens are small and must not wait for more of them.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return exchange(TokioIo::new(stream), router, closing).await;
+    };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => exchange(TokioIo::new(stream), router, closing).await,
+        Ok(Err(error)) => tracing::debug!(%error, "API handshake failed"),
+        Err(_) => tracing::debug!("API handshake timed out"),
+    }
+}
+
+async fn exchange<I>(io: I, router: Router, closing: watch::Receiver<bool>)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let server = auto::Builder::new(TokioExecutor::new());
+    let serving = server.serve_connection(io, TowerToHyperService::new(router));
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = closed(closing) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "API connection ended");
+    }
+}
+
+/// Resolves once `closing` is true, or nobody can set it any more.
+async fn closed(mut closing: watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}

@@ -1,0 +1,148 @@
+//! The dull loop around the reconciler: receive, step, carry out. No decision is taken here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::control::CoordinatorEndpoint;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::metrics;
+use crate::nodes::WorkerRegistry;
+use crate::raft::{Consensus, ProposeError};
+use crate::reconcile::{Action, Event, LiveView, Reconciler, ReconcilerConfig};
+use crate::state::Change;
+
+/// Events that wait for the loop; a worker's stream is read no further while they are this many.
+pub(crate) const EVENTS_MAX: usize = 1024;
+const PROPOSALS_MAX: usize = 64;
+const LEADERSHIP_POLL: Duration = Duration::from_millis(20);
+const ENDPOINT_POLL: Duration = Duration::from_secs(1);
+const MEMBERSHIP_POLL: Duration = Duration::from_millis(500);
+
+pub(crate) struct Driver {
+    pub(crate) consensus: Arc<Consensus>,
+    pub(crate) registry: Arc<WorkerRegistry>,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) view: watch::Sender<Arc<LiveView>>,
+    pub(crate) origin: Instant,
+    pub(crate) config: ReconcilerConfig,
+}
+
+impl Driver {
+    /// Runs until every sender of events is gone.
+    pub(crate) async fn run(mut self) {
+        let mut reconciler = Reconciler::new(self.config.clone());
+        let proposals = Arc::new(Semaphore::new(PROPOSALS_MAX));
+        let mut state = self.consensus.watch_state();
+        state.mark_changed();
+        let mut ticker = tokio::time::interval(self.config.tick);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => event,
+                    None => return,
+                },
+                changed = state.changed() => match changed {
+                    Ok(()) => Event::StateChanged(Arc::clone(&state.borrow_and_update())),
+                    Err(_) => return,
+                },
+                _ = ticker.tick() => Event::Tick,
+            };
+            let now = self.origin.elapsed();
+            for action in reconciler.step(event, now) {
+                self.perform(action, &proposals);
+            }
+            let view = Arc::new(reconciler.view(now));
+            metrics::nodes(&view);
+            self.view.send_replace(view);
+        }
+    }
+
+    fn perform(&self, action: Action, proposals: &Arc<Semaphore>) {
+        match action {
+            Action::Send { node, message } => {
+                self.registry.send(node, message);
+            }
+            Action::Propose(change) => {
+                // The reconciler asks again where it still wants a change that was dropped.
+                let Ok(permit) = Arc::clone(proposals).try_acquire_owned() else { return };
+                let consensus = Arc::clone(&self.consensus);
+                tokio::spawn(async move {
+                    propose(&consensus, change).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+async fn propose(consensus: &Consensus, change: Change) {
+    let name = change.name();
+    match consensus.propose(change).await {
+        Ok(outcome) => tracing::debug!(name, %outcome, "committed"),
+        Err(ProposeError::Refused(refusal)) => {
+            tracing::debug!(name, reason = refusal.message, "overtaken");
+        }
+        Err(error) => tracing::warn!(name, %error, "a change was not committed"),
+    }
+}
+
+/// Tells the reconciler when this coordinator starts and stops leading. It starts only once every
+/// entry of earlier leaders is applied: commands to workers carry the applied index.
+pub(crate) async fn watch_leadership(consensus: Arc<Consensus>, events: mpsc::Sender<Event>) {
+    let mut leading = None;
+    loop {
+        let status = consensus.status();
+        metrics::raft(&status);
+        let term = status.is_leader.then_some(status.term);
+        if term != leading {
+            let sent = match term {
+                Some(_) => {
+                    if !consensus.caught_up().await {
+                        tokio::time::sleep(LEADERSHIP_POLL).await;
+                        continue;
+                    }
+                    let state = Event::StateChanged(consensus.state());
+                    events.send(state).await.is_ok()
+                        && events.send(Event::BecameLeader).await.is_ok()
+                }
+                None => events.send(Event::BecameFollower).await.is_ok(),
+            };
+            if !sent {
+                return;
+            }
+            tracing::info!(term = status.term, leader = term.is_some(), "leadership changed");
+            leading = term;
+        }
+        tokio::time::sleep(LEADERSHIP_POLL).await;
+    }
+}
+
+/// While leading, keeps the Raft group as the members say.
+pub(crate) async fn tend_membership(consensus: Arc<Consensus>) {
+    loop {
+        tokio::time::sleep(MEMBERSHIP_POLL).await;
+        if !consensus.status().is_leader {
+            continue;
+        }
+        if let Err(error) = consensus.tend_membership().await {
+            tracing::warn!(%error, "the Raft group was not changed");
+        }
+    }
+}
+
+/// Tells the others where this coordinator is reached, when that is not what the log says.
+pub(crate) async fn keep_endpoint(consensus: Arc<Consensus>, endpoint: CoordinatorEndpoint) {
+    loop {
+        let node = consensus.own();
+        let state = consensus.state();
+        let known = state.members.get(&node).map(|m| m.endpoint.as_ref());
+        if known.is_some_and(|known| known != Some(&endpoint)) {
+            let endpoint = endpoint.clone();
+            propose(&consensus, Change::RecordEndpoint { node, endpoint }).await;
+        }
+        tokio::time::sleep(ENDPOINT_POLL).await;
+    }
+}

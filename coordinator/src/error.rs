@@ -1,0 +1,48 @@
+//! What can keep a coordinator from starting or going on.
+
+use std::path::PathBuf;
+
+use protocol::ProtocolError;
+use protocol::identity::IdentityError;
+use protocol::transport::TransportError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    #[error("{path}: {reason}", path = path.display())]
+    Store { path: PathBuf, reason: String },
+    #[error(
+        "{path} holds no identity: found a cluster (`trireme cluster init`) or join one",
+        path = path.display()
+    )]
+    NoIdentity { path: PathBuf },
+    #[error("{path} holds the identity of a {found}, not of a coordinator", path = path.display())]
+    WrongRole { path: PathBuf, found: &'static str },
+    #[error("{path} belongs to the cluster `{found}`, not to `{wanted}`", path = path.display())]
+    OtherCluster { path: PathBuf, found: String, wanted: String },
+    #[error("cannot listen on {address}: {reason}")]
+    Listen { address: String, reason: String },
+    #[error("{what} ended: {reason}")]
+    Service { what: &'static str, reason: String },
+    #[error("the replicated log: {0}")]
+    Raft(String),
+    #[error("{key} is {value}, expected {expected}")]
+    BadConfig { key: &'static str, value: String, expected: &'static str },
+    #[error("{path} holds a coordinator already", path = path.display())]
+    Founded { path: PathBuf },
+    #[error("the operating system gives no random bytes: {reason}")]
+    NoRandomness { reason: String },
+    #[error(transparent)]
+    Propose(#[from] crate::raft::ProposeError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+}
+
+impl CoordinatorError {
+    pub(crate) fn raft(error: impl std::fmt::Display) -> Self {
+        Self::Raft(error.to_string())
+    }
+}

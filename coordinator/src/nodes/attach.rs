@@ -1,0 +1,140 @@
+//! The control stream of a worker: registration first, then heartbeats in, commands out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use protocol::control::{CoordinatorMessage, Registration, Role, WorkerMessage};
+use protocol::ids::NodeId;
+use protocol::rpc::{Envelope, control_server};
+use protocol::transport::grpc::require_role;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::imports::Imports;
+use super::registry::{OUTGOING_MAX, WorkerRegistry};
+use crate::raft::Consensus;
+use crate::reconcile::{Event, ReconcilerConfig};
+
+/// From opening a stream to its `Register`.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(crate) struct AttachService {
+    pub(crate) consensus: Arc<Consensus>,
+    pub(crate) registry: Arc<WorkerRegistry>,
+    pub(crate) imports: Arc<Imports>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) timing: ReconcilerConfig,
+}
+
+#[tonic::async_trait]
+impl control_server::Control for AttachService {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<Envelope, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<Envelope>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let node = require_role(&request, Role::Worker)?.node;
+        let mut incoming = request.into_inner();
+        let (outgoing, receiver) = mpsc::channel(OUTGOING_MAX);
+        let stream = ReceiverStream::new(receiver).map(envelope);
+        if self.consensus.state().removed.contains(&node) {
+            // The worker shall hear it, and stop dialling.
+            let _ = outgoing.try_send(CoordinatorMessage::Removed);
+            return Ok(Response::new(Box::pin(stream)));
+        }
+        let service = self.clone();
+        tokio::spawn(async move {
+            // The stream's headers must go out before a worker sends its first message.
+            let first = tokio::time::timeout(REGISTER_TIMEOUT, receive(&mut incoming)).await;
+            match first {
+                Ok(Ok(WorkerMessage::Register(registration))) => {
+                    service.serve(node, registration, incoming, outgoing).await;
+                }
+                Ok(Ok(_)) => tracing::warn!(node = %node.short(), "the first message is not Register"),
+                Ok(Err(reason)) => tracing::info!(node = %node.short(), reason, "no registration"),
+                Err(_) => tracing::info!(node = %node.short(), "no registration in time"),
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+impl AttachService {
+    async fn serve(
+        &self,
+        node: NodeId,
+        registration: Registration,
+        mut incoming: Streaming<Envelope>,
+        outgoing: mpsc::Sender<CoordinatorMessage>,
+    ) {
+        let welcome = CoordinatorMessage::Welcome {
+            cluster: self.consensus.state().cluster.clone(),
+            heartbeat_interval_ms: self.timing.heartbeat.as_millis() as u64,
+            failure_timeout_ms: self.timing.failure_timeout.as_millis() as u64,
+        };
+        let _ = outgoing.try_send(welcome);
+        let (generation, mut is_cut) = self.registry.attach(node, outgoing);
+        tracing::info!(node = %node.short(), name = registration.name, "worker attached");
+        let registration = Box::new(registration);
+        let mut open = self.deliver(Event::Registered { node, registration }).await;
+        while open {
+            let message = tokio::select! {
+                message = receive(&mut incoming) => message,
+                _ = &mut is_cut => Err("it was cut".to_owned()),
+            };
+            match message {
+                Ok(message) => open = self.take(node, message).await,
+                Err(reason) => {
+                    tracing::info!(node = %node.short(), reason, "control stream ended");
+                    open = false;
+                }
+            }
+        }
+        if self.registry.detach(node, generation) || !self.registry.is_attached(node) {
+            self.deliver(Event::StreamLost { node }).await;
+        }
+    }
+
+    async fn take(&self, node: NodeId, message: WorkerMessage) -> bool {
+        match message {
+            WorkerMessage::Register(registration) => {
+                let registration = Box::new(registration);
+                self.deliver(Event::Registered { node, registration }).await
+            }
+            WorkerMessage::Heartbeat(heartbeat) => {
+                self.deliver(Event::Heartbeat { node, heartbeat }).await
+            }
+            WorkerMessage::Link { peer, link } => {
+                self.deliver(Event::LinkMeasured { node, peer, link }).await
+            }
+            WorkerMessage::Progress { operation, progress } => {
+                self.imports.take(node, operation, progress);
+                true
+            }
+        }
+    }
+
+    /// False once the driver is gone: the coordinator is shutting down.
+    async fn deliver(&self, event: Event) -> bool {
+        self.events.send(event).await.is_ok()
+    }
+}
+
+async fn receive(incoming: &mut Streaming<Envelope>) -> Result<WorkerMessage, String> {
+    match incoming.message().await {
+        Ok(Some(envelope)) => envelope.unpack("WorkerMessage").map_err(|e| e.to_string()),
+        Ok(None) => Err("the worker closed it".into()),
+        Err(status) => Err(status.message().to_owned()),
+    }
+}
+
+// tonic's own error type is large, and its streams yield it as it is.
+#[allow(clippy::result_large_err)]
+fn envelope(message: CoordinatorMessage) -> Result<Envelope, Status> {
+    Envelope::pack("CoordinatorMessage", &message).map_err(|e| Status::internal(e.to_string()))
+}

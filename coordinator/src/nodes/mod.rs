@@ -1,0 +1,14 @@
+//! What other nodes see of a coordinator: joining, control streams, and the QUIC data plane.
+
+mod attach;
+pub(crate) mod data_plane;
+mod imports;
+mod join;
+mod registry;
+
+pub use self::data_plane::DataPlane;
+pub use self::registry::WorkerRegistry;
+
+pub(crate) use self::attach::AttachService;
+pub(crate) use self::imports::Imports;
+pub(crate) use self::join::JoinService;

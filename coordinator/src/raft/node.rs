@@ -1,0 +1,199 @@
+//! One coordinator's part in the group: started from its folder, read without waiting.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
+use protocol::ids::NodeId;
+use protocol::transport::NodeTls;
+use tokio::sync::watch;
+
+use super::dial::Dialer;
+use super::log_store::LogStore;
+use super::network::Network;
+use super::snapshot::SnapshotFile;
+use super::state_machine::StateMachine;
+use super::type_config::{Raft, Voter, VoterId};
+use crate::error::CoordinatorError;
+use crate::state::State;
+
+#[derive(Clone)]
+pub struct ConsensusConfig {
+    pub data_dir: PathBuf,
+    /// `host:port` under which the other coordinators reach this one.
+    pub address: String,
+    pub tls: NodeTls,
+    pub heartbeat: Duration,
+    /// A follower that hears nothing this long stands for election; up to twice as long, so that
+    /// two seldom stand at once.
+    pub election: Duration,
+}
+
+pub struct Consensus {
+    raft: Raft,
+    own: NodeId,
+    address: String,
+    dialer: Dialer,
+    state: watch::Receiver<Arc<State>>,
+    /// Longest silence that still counts as being led.
+    patience: Duration,
+    started: Instant,
+    /// Milliseconds after `started` at which a leader last called; 0 for never.
+    heard: AtomicU64,
+}
+
+/// The group as this coordinator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsensusStatus {
+    pub leader: Option<NodeId>,
+    pub is_leader: bool,
+    pub term: u64,
+    pub commit_index: u64,
+    pub has_quorum: bool,
+    pub voters: Vec<NodeId>,
+    pub learners: Vec<NodeId>,
+}
+
+impl Consensus {
+    /// Opens `raft.redb` and `snapshot.json` in the data directory and takes part from then on.
+    pub async fn start(config: ConsensusConfig) -> Result<Self, CoordinatorError> {
+        let file = |error: std::io::Error| CoordinatorError::Store {
+            path: config.data_dir.clone(),
+            reason: error.to_string(),
+        };
+        let log = LogStore::open(&config.data_dir.join("raft.redb")).map_err(file)?;
+        let snapshot = SnapshotFile::at(&config.data_dir.join("snapshot.json"));
+        let (machine, state) = StateMachine::open(snapshot).map_err(file)?;
+        let own = config.tls.own().node;
+        let dialer = Dialer { tls: config.tls.clone() };
+        let network = Network { dialer: dialer.clone() };
+        let options = Arc::new(options(&config).validate().map_err(CoordinatorError::raft)?);
+        let raft = Raft::new(VoterId(own), options, network, log, machine)
+            .await
+            .map_err(CoordinatorError::raft)?;
+        Ok(Self {
+            raft,
+            own,
+            address: config.address,
+            dialer,
+            state,
+            patience: 3 * config.election,
+            started: Instant::now(),
+            heard: AtomicU64::new(0),
+        })
+    }
+
+    /// Makes this coordinator the only voter of a new group; nothing if there is a group already.
+    pub async fn found(&self) -> Result<(), CoordinatorError> {
+        if self.raft.is_initialized().await.map_err(CoordinatorError::raft)? {
+            return Ok(());
+        }
+        let voter = Voter { address: self.address.clone() };
+        let members = BTreeMap::from([(VoterId(self.own), voter)]);
+        self.raft.initialize(members).await.map_err(CoordinatorError::raft)
+    }
+
+    pub(crate) async fn wait_for_leader(&self, limit: Duration) -> Result<(), CoordinatorError> {
+        let waiting = self.raft.wait(Some(limit));
+        let led = waiting.metrics(|m| m.current_leader.is_some(), "a leader").await;
+        led.map(drop).map_err(CoordinatorError::raft)
+    }
+
+    pub fn own(&self) -> NodeId {
+        self.own
+    }
+
+    /// The state as far as this coordinator applied the log.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    pub fn watch_state(&self) -> watch::Receiver<Arc<State>> {
+        self.state.clone()
+    }
+
+    pub fn status(&self) -> ConsensusStatus {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters: Vec<_> = membership.voter_ids().map(|id| id.0).collect();
+        let learners = membership.learner_ids().map(|id| id.0).collect();
+        let is_leader = metrics.state == ServerState::Leader;
+        let acked = metrics.last_quorum_acked.as_ref();
+        let acked = acked.is_some_and(|at| at.elapsed() < self.patience);
+        let led = metrics.current_leader.is_some() && self.silence() < self.patience;
+        let alone = voters == [self.own];
+        ConsensusStatus {
+            leader: metrics.current_leader.map(|id| id.0),
+            is_leader,
+            term: metrics.current_term,
+            commit_index: metrics.local_committed.map_or(0, |id| id.index),
+            has_quorum: if is_leader { alone || acked } else { led },
+            voters,
+            learners,
+        }
+    }
+
+    /// True once this leader's state holds everything that earlier leaders committed.
+    pub(crate) async fn caught_up(&self) -> bool {
+        let reading = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        matches!(tokio::time::timeout(self.patience, reading).await, Ok(Ok(_)))
+    }
+
+    /// How long `node` has not answered this leader, if that is too long; `None` also when this
+    /// coordinator does not lead, as followers do not hear of each other.
+    pub fn silence_of(&self, node: NodeId) -> Option<Duration> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let answered = metrics.heartbeat.as_ref()?.get(&VoterId(node))?;
+        let silence = answered.as_ref().map_or(Duration::MAX, |at| at.elapsed());
+        (silence > self.patience).then_some(silence.min(self.started.elapsed()))
+    }
+
+    /// Stops taking part; what is on disk is complete.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the Raft task ended badly");
+        }
+    }
+
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    pub(crate) fn heard_leader(&self) {
+        let now = self.started.elapsed().as_millis() as u64;
+        self.heard.store(now.max(1), Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        let heard = self.heard.load(Ordering::Relaxed);
+        if heard == 0 {
+            return Duration::MAX;
+        }
+        self.started.elapsed().saturating_sub(Duration::from_millis(heard))
+    }
+}
+
+fn options(config: &ConsensusConfig) -> Config {
+    Config {
+        cluster_name: config.tls.own().cluster.clone(),
+        heartbeat_interval: config.heartbeat.as_millis() as u64,
+        election_timeout_min: config.election.as_millis() as u64,
+        election_timeout_max: 2 * config.election.as_millis() as u64,
+        install_snapshot_timeout: 10_000,
+        max_payload_entries: 64,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(2000),
+        max_in_snapshot_log_to_keep: 500,
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    }
+}

@@ -1,0 +1,66 @@
+//! The one snapshot of a coordinator, a plain file that a crash leaves old or new, never mixed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use protocol::identity::durable_file;
+use serde::{Deserialize, Serialize};
+
+use super::type_config::SnapshotMeta;
+use crate::state::State;
+
+/// Of the file and of the state in it; a newer one is refused, not misread.
+const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotFile {
+    path: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct StoredSnapshot {
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) state: Arc<State>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    format: u32,
+    meta: SnapshotMeta,
+    state: Arc<State>,
+}
+
+impl SnapshotFile {
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    pub(crate) fn load(&self) -> io::Result<Option<StoredSnapshot>> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let content: Content = serde_json::from_slice(&bytes)
+            .map_err(|e| io::Error::other(format!("{}: {e}", self.path.display())))?;
+        if content.format != FORMAT {
+            let (path, found) = (self.path.display(), content.format);
+            let message = format!("{path} has format {found}, this version reads {FORMAT}");
+            return Err(io::Error::other(message));
+        }
+        Ok(Some(StoredSnapshot { meta: content.meta, state: content.state }))
+    }
+
+    pub(crate) async fn save(&self, snapshot: StoredSnapshot) -> io::Result<()> {
+        let path = self.path.clone();
+        let saved = tokio::task::spawn_blocking(move || {
+            let StoredSnapshot { meta, state } = snapshot;
+            let content = Content { format: FORMAT, meta, state };
+            let bytes = serde_json::to_vec(&content).map_err(io::Error::other)?;
+            durable_file::write(&path, &bytes, durable_file::PRIVATE)
+        });
+        saved.await.map_err(io::Error::other)?
+    }
+}

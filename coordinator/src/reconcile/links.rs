@@ -1,0 +1,82 @@
+//! Which links are asked to be measured, and which measurements are worth a log entry.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::control::{CoordinatorMessage, PeerAddress};
+use protocol::ids::NodeId;
+use protocol::node_profile::LinkProfile;
+
+use super::Action;
+use super::config::ReconcilerConfig;
+use crate::state::{Change, State};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct LinkProbes {
+    /// When each link was last asked for, from prober to peer.
+    asked: BTreeMap<(NodeId, NodeId), Duration>,
+}
+
+impl LinkProbes {
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.asked.retain(|(from, to), _| *from != node && *to != node);
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.asked.clear();
+    }
+
+    /// Probes that are due: links not asked for yet, and again those that are down.
+    pub(super) fn due(
+        &mut self,
+        state: &State,
+        live: &[NodeId],
+        now: Duration,
+        config: &ReconcilerConfig,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for from in live {
+            let mut peers = Vec::new();
+            for to in live.iter().filter(|to| *to != from) {
+                let last = self.asked.get(&(*from, *to)).copied();
+                let down = known(state, *from, *to).is_some_and(|l| !l.reachable);
+                let again = last.is_some_and(|at| down && now >= at + config.link_probe);
+                let addresses = state.members.get(to).map(|m| m.data_addresses.clone());
+                let addresses = addresses.filter(|list| !list.is_empty());
+                if let Some(addresses) = addresses.filter(|_| last.is_none() || again) {
+                    self.asked.insert((*from, *to), now);
+                    peers.push(PeerAddress { node: *to, addresses });
+                }
+            }
+            if !peers.is_empty() {
+                let message = CoordinatorMessage::ProbeLinks { peers };
+                actions.push(Action::Send { node: *from, message });
+            }
+        }
+        actions
+    }
+
+    /// The log entry for a measurement that differs from the known one enough to matter.
+    pub(super) fn measured(
+        &self,
+        state: &State,
+        from: NodeId,
+        to: NodeId,
+        link: LinkProfile,
+    ) -> Option<Change> {
+        if !state.members.contains_key(&from) || !state.members.contains_key(&to) {
+            return None;
+        }
+        let near = |a: f64, b: f64| (a - b).abs() <= 0.3 * a.abs().max(b.abs());
+        let same = known(state, from, to).is_some_and(|known| {
+            known.reachable == link.reachable
+                && near(known.rtt_seconds, link.rtt_seconds)
+                && near(known.bytes_per_second, link.bytes_per_second)
+        });
+        (!same).then_some(Change::RecordLink { from, to, link })
+    }
+}
+
+fn known(state: &State, from: NodeId, to: NodeId) -> Option<LinkProfile> {
+    state.members.get(&from)?.profile.as_ref()?.links.get(&to).copied()
+}

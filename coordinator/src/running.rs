@@ -1,0 +1,236 @@
+//! A coordinator's life: open the folder, take part, serve nodes and clients, leave in order.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::control::CoordinatorEndpoint;
+use protocol::identity::{ClusterCa, IdentityStore};
+use protocol::rpc::ENVELOPE_BYTES_MAX;
+use protocol::rpc::control_server::ControlServer;
+use protocol::rpc::join_server::JoinServer;
+use protocol::rpc::raft_server::RaftServer;
+use protocol::transport::tls::{ClientCertificate, GRPC_ALPN};
+use protocol::transport::{NodeTls, QuicEndpoint, QuicSettings, grpc};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tonic::transport::Server;
+
+use crate::admin::{self, Admin};
+use crate::api_server;
+use crate::config::Config;
+use crate::driver::{self, Driver, EVENTS_MAX};
+use crate::error::CoordinatorError;
+use crate::founding::coordinator_identity;
+use crate::listeners::Listeners;
+use crate::nodes::{AttachService, Imports, JoinService, WorkerRegistry, data_plane};
+use crate::raft::{Consensus, ConsensusConfig, RaftService};
+use crate::reconcile::{Event, LiveView};
+
+/// Requests under way may take this long after a shutdown was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Nodes hear of the end this long.
+const LEAVE: Duration = Duration::from_secs(2);
+const JOIN_BYTES_MAX: usize = 1 << 20;
+
+/// Binds the configured addresses and serves until `shutdown` is true.
+pub async fn run(
+    config: Config,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), CoordinatorError> {
+    let listeners = Listeners::bind(&config).await?;
+    run_on(config, listeners, shutdown).await
+}
+
+/// Like `run`, on sockets that are bound already.
+pub async fn run_on(
+    config: Config,
+    listeners: Listeners,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), CoordinatorError> {
+    config.check()?;
+    let part = Part::open(config, &listeners).await?;
+    let consensus = Arc::clone(&part.consensus);
+    let registry = Arc::clone(&part.registry);
+    let (closing, is_closing) = watch::channel(false);
+    let (leaving, is_leaving) = watch::channel(false);
+    let mut background = JoinSet::new();
+    let Listeners { node_tcp, node_udp, api } = listeners;
+    let mut clients = part.serve_clients(api, is_closing)?;
+    let mut nodes = part.serve_nodes(node_tcp, is_leaving)?;
+    part.start_background(node_udp, &mut background)?;
+    let ended = tokio::select! {
+        () = async { drop(shutdown.wait_for(|stop| *stop).await) } => Ok(()),
+        ended = &mut clients => Err(service_ended("the API server", ended)),
+        ended = &mut nodes => Err(service_ended("the server for nodes", ended)),
+        Some(ended) = background.join_next() => Err(service_ended("a background task", ended)),
+    };
+    // Clients first, as their streams run over the workers' connections.
+    closing.send_replace(true);
+    if tokio::time::timeout(DRAIN, &mut clients).await.is_err() {
+        clients.abort();
+    }
+    registry.cut_all();
+    leaving.send_replace(true);
+    if tokio::time::timeout(LEAVE, &mut nodes).await.is_err() {
+        nodes.abort();
+    }
+    background.shutdown().await;
+    consensus.shutdown().await;
+    ended
+}
+
+fn service_ended(what: &'static str, ended: Result<(), JoinError>) -> CoordinatorError {
+    let reason = ended.err().map_or_else(|| "it returned".to_owned(), |e| e.to_string());
+    CoordinatorError::Service { what, reason }
+}
+
+/// Everything that the services share.
+struct Part {
+    config: Config,
+    own_endpoint: CoordinatorEndpoint,
+    tls: NodeTls,
+    ca: Arc<ClusterCa>,
+    consensus: Arc<Consensus>,
+    registry: Arc<WorkerRegistry>,
+    events: mpsc::Sender<Event>,
+    received: Mutex<Option<mpsc::Receiver<Event>>>,
+    view: watch::Sender<Arc<LiveView>>,
+    origin: Instant,
+}
+
+impl Part {
+    async fn open(config: Config, listeners: &Listeners) -> Result<Self, CoordinatorError> {
+        let store = IdentityStore::open(&config.data_dir)?;
+        let none = || CoordinatorError::NoIdentity { path: config.data_dir.clone() };
+        let identity = coordinator_identity(store.load()?.ok_or_else(none)?, &config.data_dir)?;
+        let ca = store.load_ca()?.ok_or_else(none)?;
+        let tls = NodeTls::new(&identity)?;
+        let own_endpoint = CoordinatorEndpoint {
+            address: advertised(config.address.as_ref(), listeners.node_address()?),
+            api_address: advertised(config.api_address.as_ref(), listeners.api_address()?),
+        };
+        let consensus = Consensus::start(ConsensusConfig {
+            data_dir: config.data_dir.clone(),
+            address: own_endpoint.address.clone(),
+            tls: tls.clone(),
+            heartbeat: config.raft_heartbeat,
+            election: config.raft_election,
+        })
+        .await?;
+        let (events, received) = mpsc::channel(EVENTS_MAX);
+        let (view, _) = watch::channel(Arc::new(LiveView::default()));
+        Ok(Self {
+            config,
+            own_endpoint,
+            tls,
+            ca: Arc::new(ca),
+            consensus: Arc::new(consensus),
+            registry: Arc::new(WorkerRegistry::default()),
+            events,
+            received: Mutex::new(Some(received)),
+            view,
+            origin: Instant::now(),
+        })
+    }
+
+    fn serve_clients(
+        &self,
+        listener: TcpListener,
+        closing: watch::Receiver<bool>,
+    ) -> Result<JoinHandle<()>, CoordinatorError> {
+        let config = &self.config;
+        let plain = config.api_listen.ip().is_loopback() || config.insecure_http;
+        let address = &self.own_endpoint.api_address;
+        let tls = match plain {
+            true => None,
+            false => Some(api_server::acceptor(&self.ca, address, config.api_listen)?),
+        };
+        let admin = Admin {
+            consensus: Arc::clone(&self.consensus),
+            registry: Arc::clone(&self.registry),
+            view: self.view.subscribe(),
+            origin: self.origin,
+            ca: self.ca.fingerprint(),
+        };
+        let router = admin::router(Arc::new(admin));
+        tracing::info!(address, tls = !plain, "serving the API");
+        Ok(tokio::spawn(api_server::serve(listener, tls, router, closing)))
+    }
+
+    fn serve_nodes(
+        &self,
+        listener: TcpListener,
+        mut leaving: watch::Receiver<bool>,
+    ) -> Result<JoinHandle<()>, CoordinatorError> {
+        let consensus = Arc::clone(&self.consensus);
+        let join = JoinService { consensus: Arc::clone(&consensus), ca: Arc::clone(&self.ca) };
+        let attach = AttachService {
+            consensus: Arc::clone(&consensus),
+            registry: Arc::clone(&self.registry),
+            imports: Arc::new(Imports::new(Arc::clone(&consensus))),
+            events: self.events.clone(),
+            timing: self.config.reconciler.clone(),
+        };
+        let raft = RaftServer::new(RaftService { consensus });
+        let raft = raft
+            .max_decoding_message_size(ENVELOPE_BYTES_MAX)
+            .max_encoding_message_size(ENVELOPE_BYTES_MAX);
+        // Without a certificate only `Join` is served; every other handler asks for one.
+        let tls = self.tls.server(ClientCertificate::Optional, GRPC_ALPN)?;
+        let incoming = grpc::accept(listener, Arc::new(tls));
+        let serving = Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(2)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+            .add_service(JoinServer::new(join).max_decoding_message_size(JOIN_BYTES_MAX))
+            .add_service(ControlServer::new(attach).max_decoding_message_size(ENVELOPE_BYTES_MAX))
+            .add_service(raft)
+            .serve_with_incoming_shutdown(incoming, async move {
+                let _ = leaving.wait_for(|leaving| *leaving).await;
+            });
+        Ok(tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the server for nodes failed");
+            }
+        }))
+    }
+
+    fn start_background(
+        &self,
+        socket: UdpSocket,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(), CoordinatorError> {
+        let quic = QuicEndpoint::on_socket(socket, self.tls.clone(), QuicSettings::default())?;
+        let (consensus, registry) = (&self.consensus, &self.registry);
+        tasks.spawn(data_plane::accept(quic, Arc::clone(registry), Arc::clone(consensus)));
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(events) = received {
+            let driver = Driver {
+                consensus: Arc::clone(consensus),
+                registry: Arc::clone(registry),
+                events,
+                view: self.view.clone(),
+                origin: self.origin,
+                config: self.config.reconciler.clone(),
+            };
+            tasks.spawn(driver.run());
+        }
+        tasks.spawn(driver::watch_leadership(Arc::clone(consensus), self.events.clone()));
+        tasks.spawn(driver::tend_membership(Arc::clone(consensus)));
+        let endpoint = self.own_endpoint.clone();
+        tasks.spawn(driver::keep_endpoint(Arc::clone(consensus), endpoint));
+        Ok(())
+    }
+}
+
+/// What others are told: the configured address, else the one that is listened on.
+fn advertised(configured: Option<&String>, listening: SocketAddr) -> String {
+    configured.cloned().unwrap_or_else(|| {
+        let shown = match listening.ip().is_unspecified() {
+            true => SocketAddr::from(([127, 0, 0, 1], listening.port())),
+            false => listening,
+        };
+        shown.to_string()
+    })
+}

@@ -1,0 +1,122 @@
+//! What the log holds: one change each, with the time its proposer stamped and the client's id.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use protocol::admin::{DeployOptions, DeploymentState, KeyRole, OperationState};
+use protocol::control::{CoordinatorEndpoint, ImportSummary, Role};
+use protocol::ids::{Digest, Epoch, NodeId, ReplicaId};
+use protocol::node_profile::{LinkProfile, NodeProfile};
+use protocol::plan::Plan;
+use serde::{Deserialize, Serialize};
+
+use super::timestamp::Timestamp;
+
+/// A log entry. `apply` never reads a clock: `at` is all it knows of time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    pub at: Timestamp,
+    /// A retried request changes nothing twice; empty when the proposer does not retry.
+    #[serde(default)]
+    pub request: String,
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The first entry of a cluster's life.
+    FoundCluster { name: String, ca_pem: String },
+    AddJoinToken { hash: Digest, role: Role, ttl_seconds: u64, uses: u32 },
+    /// `token` is absent only for the founder.
+    AdmitNode {
+        node: NodeId,
+        name: String,
+        role: Role,
+        token: Option<Digest>,
+        endpoint: Option<CoordinatorEndpoint>,
+    },
+    /// What a worker said when it registered.
+    RecordRegistration {
+        node: NodeId,
+        profile: Box<NodeProfile>,
+        data_addresses: Vec<String>,
+        held_manifests: Vec<Digest>,
+    },
+    RecordLink { from: NodeId, to: NodeId, link: LinkProfile },
+    /// A coordinator's addresses, when they changed.
+    RecordEndpoint { node: NodeId, endpoint: CoordinatorEndpoint },
+    RemoveNode { node: NodeId, operation: String },
+    AddModel { name: String, manifest: Digest, summary: Box<ImportSummary>, holder: NodeId },
+    Deploy { model: String, options: DeployOptions, operation: String },
+    Undeploy { model: String, operation: String },
+    /// Gives the replica a new epoch, this entry's own index, if `expected` is still its epoch.
+    PlacePlan { replica: ReplicaId, expected: Option<Epoch>, plan: Box<Plan> },
+    /// Refused when `epoch` is no longer the replica's.
+    SetRollout {
+        replica: ReplicaId,
+        epoch: Option<Epoch>,
+        state: DeploymentState,
+        reason: String,
+        missing_bytes: u64,
+    },
+    AddKey { name: String, role: KeyRole, hash: Digest, prefix: String },
+    StartOperation { id: String, kind: OperationKind, subject: String, note: String },
+    UpdateOperation {
+        id: String,
+        state: OperationState,
+        note: String,
+        done: u64,
+        total: u64,
+        result: BTreeMap<String, String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationKind {
+    Import,
+    Deploy,
+    Undeploy,
+    NodeRm,
+}
+
+impl OperationKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Deploy => "deploy",
+            Self::Undeploy => "undeploy",
+            Self::NodeRm => "node-rm",
+        }
+    }
+}
+
+impl Change {
+    /// For logs: the kind of change, never its content.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::FoundCluster { .. } => "found-cluster",
+            Self::AddJoinToken { .. } => "add-join-token",
+            Self::AdmitNode { .. } => "admit-node",
+            Self::RecordRegistration { .. } => "record-registration",
+            Self::RecordLink { .. } => "record-link",
+            Self::RecordEndpoint { .. } => "record-endpoint",
+            Self::RemoveNode { .. } => "remove-node",
+            Self::AddModel { .. } => "add-model",
+            Self::Deploy { .. } => "deploy",
+            Self::Undeploy { .. } => "undeploy",
+            Self::PlacePlan { .. } => "place-plan",
+            Self::SetRollout { .. } => "set-rollout",
+            Self::AddKey { .. } => "add-key",
+            Self::StartOperation { .. } => "start-operation",
+            Self::UpdateOperation { .. } => "update-operation",
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.change.name(), self.at)
+    }
+}

@@ -1,0 +1,157 @@
+//! The replicated state: a pure function of the log. No clock, no randomness, no I/O in here.
+//!
+//! Every coordinator applies the same commands in the same order and so holds the same value.
+//! Liveness, load and progress of weights are not in it: those are soft state.
+
+pub mod command;
+pub mod deployments;
+pub mod keys;
+pub mod members;
+pub mod models;
+pub mod operations;
+pub mod outcome;
+pub mod requests;
+pub mod timestamp;
+pub mod tokens;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::ids::{Digest, NodeId};
+use serde::{Deserialize, Serialize};
+
+pub use self::command::{Change, Command, OperationKind};
+pub use self::deployments::{Deployment, Placement, Rollout};
+pub use self::keys::ApiKey;
+pub use self::members::Member;
+pub use self::models::Model;
+pub use self::operations::Operation;
+pub use self::outcome::{Outcome, Refusal, RefusalCode};
+pub use self::timestamp::Timestamp;
+pub use self::tokens::JoinToken;
+
+use self::operations::OperationEnd;
+use self::requests::RecentRequests;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Time of the last command; never goes back, whoever proposed it.
+    pub clock: Timestamp,
+    /// Log index of the last entry, of whatever kind.
+    pub applied: u64,
+    pub cluster: String,
+    pub ca_pem: String,
+    pub members: BTreeMap<NodeId, Member>,
+    /// Nodes that must not come back under their old certificate.
+    pub removed: BTreeSet<NodeId>,
+    pub models: BTreeMap<String, Model>,
+    pub deployments: BTreeMap<String, Deployment>,
+    last_replica: u64,
+    pub keys: BTreeMap<String, ApiKey>,
+    pub tokens: BTreeMap<Digest, JoinToken>,
+    pub operations: BTreeMap<String, Operation>,
+    requests: RecentRequests,
+}
+
+/// The log position of the command that is being applied.
+#[derive(Clone, Copy)]
+struct Applying {
+    index: u64,
+}
+
+impl State {
+    /// Applies the entry at `index`. A refused command changes nothing but clock and position.
+    pub fn apply(&mut self, command: Command, index: u64) -> Outcome {
+        let Command { at, request, change } = command;
+        self.applied = index;
+        self.clock = self.clock.max(at);
+        if let Some(outcome) = self.requests.outcome(&request) {
+            return outcome.clone();
+        }
+        let outcome = match self.change(change, Applying { index }) {
+            Ok(outcome) => outcome,
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        self.requests.remember(request, outcome.clone());
+        outcome
+    }
+
+    /// Notes an entry that holds no command (a new leader's first, a change of voters).
+    pub fn skip(&mut self, index: u64) {
+        self.applied = index;
+    }
+
+    fn change(&mut self, change: Change, applying: Applying) -> Result<Outcome, Refusal> {
+        match change {
+            Change::FoundCluster { name, ca_pem } => self.found_cluster(name, ca_pem),
+            Change::AddJoinToken { hash, role, ttl_seconds, uses } => {
+                self.add_join_token(hash, role, ttl_seconds, uses)
+            }
+            Change::AdmitNode { node, name, role, token, endpoint } => {
+                let member = Member {
+                    name,
+                    role,
+                    joined_at: self.clock,
+                    profile: None,
+                    profile_index: 0,
+                    data_addresses: Vec::new(),
+                    endpoint,
+                };
+                self.admit_node(node, member, token)
+            }
+            Change::RecordRegistration { node, profile, data_addresses, held_manifests } => self
+                .record_registration(applying, node, *profile, data_addresses, &held_manifests),
+            Change::RecordLink { from, to, link } => self.record_link(applying, from, to, link),
+            Change::RecordEndpoint { node, endpoint } => self.record_endpoint(node, endpoint),
+            Change::RemoveNode { node, operation } => {
+                let name = self.members.get(&node).map(|m| m.name.clone()).unwrap_or_default();
+                self.as_operation(OperationKind::NodeRm, name, &operation, |state| {
+                    state.remove_node(node, &operation)
+                })
+            }
+            Change::AddModel { name, manifest, summary, holder } => {
+                self.add_model(name, manifest, *summary, holder)
+            }
+            Change::Deploy { model, options, operation } => {
+                let kind = OperationKind::Deploy;
+                self.as_operation(kind, model.clone(), &operation, |state| {
+                    state.deploy(&model, options, operation.clone())
+                })
+            }
+            Change::Undeploy { model, operation } => {
+                let kind = OperationKind::Undeploy;
+                self.as_operation(kind, model.clone(), &operation, |state| {
+                    state.undeploy(&model, &operation)
+                })
+            }
+            Change::PlacePlan { replica, expected, plan } => {
+                self.place_plan(applying, replica, expected, *plan)
+            }
+            Change::SetRollout { replica, epoch, state, reason, missing_bytes } => {
+                self.set_rollout(replica, epoch, state, reason, missing_bytes)
+            }
+            Change::AddKey { name, role, hash, prefix } => self.add_key(name, role, hash, prefix),
+            Change::StartOperation { id, kind, subject, note } => {
+                self.start_operation(id, kind, subject, note)
+            }
+            Change::UpdateOperation { id, state, note, done, total, result } => {
+                let progress =
+                    operations::Progress { state, note, done, total, result, at: self.clock };
+                self.update_operation(&id, progress)
+            }
+        }
+    }
+
+    fn found_cluster(&mut self, name: String, ca_pem: String) -> Result<Outcome, Refusal> {
+        if !self.cluster.is_empty() {
+            let message = format!("the cluster is founded already, as `{}`", self.cluster);
+            return Err(Refusal::new(RefusalCode::Precondition, message, ""));
+        }
+        members::check_name("cluster name", &name)?;
+        self.cluster = name;
+        self.ca_pem = ca_pem;
+        Ok(Outcome::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

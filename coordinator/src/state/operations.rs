@@ -1,0 +1,137 @@
+//! Long operations and a bounded memory of the ones that ended.
+
+use std::collections::BTreeMap;
+
+use protocol::admin::OperationState;
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use super::command::OperationKind;
+use super::outcome::{Outcome, Refusal, RefusalCode};
+use super::timestamp::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    pub kind: OperationKind,
+    pub subject: String,
+    pub state: OperationState,
+    pub note: String,
+    pub done: u64,
+    pub total: u64,
+    pub started_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub result: BTreeMap<String, String>,
+}
+
+/// What is new of a running operation.
+pub(super) struct Progress {
+    pub(super) state: OperationState,
+    pub(super) note: String,
+    pub(super) done: u64,
+    pub(super) total: u64,
+    pub(super) result: BTreeMap<String, String>,
+    pub(super) at: Timestamp,
+}
+
+/// How an operation ends.
+pub(super) enum OperationEnd {
+    Done(String),
+    Failed(String),
+}
+
+const OPERATIONS_MAX: usize = 512;
+
+impl State {
+    pub(super) fn start_operation(
+        &mut self,
+        id: String,
+        kind: OperationKind,
+        subject: String,
+        note: String,
+    ) -> Result<Outcome, Refusal> {
+        self.forget_old_operations();
+        if self.operations.len() >= OPERATIONS_MAX {
+            let message = format!("{OPERATIONS_MAX} operations are running already");
+            return Err(Refusal::new(RefusalCode::Precondition, message, "wait for some to end"));
+        }
+        let at = self.clock;
+        let operation = Operation {
+            kind,
+            subject,
+            state: OperationState::Running,
+            note,
+            done: 0,
+            total: 0,
+            started_at: at,
+            updated_at: at,
+            result: BTreeMap::new(),
+        };
+        self.operations.entry(id).or_insert(operation);
+        Ok(Outcome::Done)
+    }
+
+    /// Makes a change that is an operation of its own; a refused one leaves no trace.
+    pub(super) fn as_operation(
+        &mut self,
+        kind: OperationKind,
+        subject: String,
+        id: &str,
+        change: impl FnOnce(&mut Self) -> Result<Outcome, Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        self.start_operation(id.to_owned(), kind, subject, String::new())?;
+        let changed = change(self);
+        if changed.is_err() {
+            self.operations.remove(id);
+        }
+        changed
+    }
+
+    pub(super) fn update_operation(
+        &mut self,
+        id: &str,
+        progress: Progress,
+    ) -> Result<Outcome, Refusal> {
+        let Some(operation) = self.operations.get_mut(id) else {
+            let message = format!("there is no operation `{id}`");
+            return Err(Refusal::new(RefusalCode::NotFound, message, ""));
+        };
+        if operation.state != OperationState::Running {
+            return Err(Refusal::stale(format!("operation `{id}` has ended")));
+        }
+        operation.state = progress.state;
+        operation.note = progress.note;
+        operation.done = progress.done;
+        operation.total = progress.total;
+        operation.result = progress.result;
+        operation.updated_at = progress.at;
+        Ok(Outcome::Done)
+    }
+
+    /// Ends a running operation; an unknown or ended one stays as it is.
+    pub(super) fn end_operation(&mut self, id: &str, end: OperationEnd) {
+        let at = self.clock;
+        let running = |o: &&mut Operation| o.state == OperationState::Running;
+        let Some(operation) = self.operations.get_mut(id).filter(running) else { return };
+        operation.updated_at = at;
+        match end {
+            OperationEnd::Done(note) => {
+                operation.state = OperationState::Done;
+                operation.note = note;
+                operation.done = operation.total;
+            }
+            OperationEnd::Failed(note) => {
+                operation.state = OperationState::Failed;
+                operation.note = note;
+            }
+        }
+    }
+
+    fn forget_old_operations(&mut self) {
+        while self.operations.len() >= OPERATIONS_MAX {
+            let ended = self.operations.iter().filter(|(_, o)| o.state != OperationState::Running);
+            let oldest = ended.min_by_key(|(_, o)| o.updated_at).map(|(id, _)| id.clone());
+            let Some(oldest) = oldest else { return };
+            self.operations.remove(&oldest);
+        }
+    }
+}
