@@ -8,6 +8,7 @@ use protocol::identity::IdentityStore;
 
 use crate::error::CoordinatorError;
 use crate::founding::coordinator_identity;
+use crate::gateway::config::GatewayConfig;
 use crate::reconcile::ReconcilerConfig;
 
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub struct Config {
     pub api_address: Option<String>,
     /// Plain HTTP also off loopback.
     pub insecure_http: bool,
+    pub gateway: GatewayConfig,
     pub reconciler: ReconcilerConfig,
     pub raft_heartbeat: Duration,
     /// A follower that hears nothing this long stands for election, or up to twice as long.
@@ -43,6 +45,7 @@ impl Config {
             address: None,
             api_address: None,
             insecure_http: false,
+            gateway: GatewayConfig::default(),
             reconciler: ReconcilerConfig::default(),
             raft_heartbeat: Duration::from_millis(100),
             raft_election: Duration::from_millis(400),

@@ -1,10 +1,30 @@
 //! Figures of the control plane for `/metrics`.
 
+use std::sync::OnceLock;
+
 use metrics::gauge;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use protocol::admin::NodeState;
 
+use crate::gateway;
 use crate::raft::ConsensusStatus;
 use crate::reconcile::LiveView;
+
+/// Installs the process's one recorder, at the first call, and yields what renders `/metrics`;
+/// `None` where another recorder is installed already.
+pub(crate) fn install() -> Option<PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let builder = gateway::metrics::configure(PrometheusBuilder::new()).ok()?;
+            let recorder = builder.build_recorder();
+            let handle = recorder.handle();
+            metrics::set_global_recorder(recorder).ok()?;
+            gateway::metrics::describe();
+            Some(handle)
+        })
+        .clone()
+}
 
 pub(crate) fn raft(status: &ConsensusStatus) {
     gauge!("trireme_raft_term").set(status.term as f64);
@@ -15,11 +35,9 @@ pub(crate) fn raft(status: &ConsensusStatus) {
 }
 
 pub(crate) fn nodes(view: &LiveView) {
-    for (name, state) in [
-        ("joining", NodeState::Joining),
-        ("ready", NodeState::Ready),
-        ("lost", NodeState::Lost),
-    ] {
+    for (name, state) in
+        [("joining", NodeState::Joining), ("ready", NodeState::Ready), ("lost", NodeState::Lost)]
+    {
         let count = view.nodes.values().filter(|n| n.state == state).count();
         gauge!("trireme_nodes", "state" => name).set(count as f64);
     }

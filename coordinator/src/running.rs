@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::middleware::from_fn_with_state;
 use protocol::control::CoordinatorEndpoint;
 use protocol::identity::{ClusterCa, IdentityStore};
 use protocol::rpc::ENVELOPE_BYTES_MAX;
@@ -23,8 +24,17 @@ use crate::config::Config;
 use crate::driver::{self, Driver, EVENTS_MAX};
 use crate::error::CoordinatorError;
 use crate::founding::coordinator_identity;
+use crate::gateway::auth::{self, KeyPolicy};
+use crate::gateway::config::GatewayConfig;
+use crate::gateway::directory::Directory;
+use crate::gateway::{self, GatewayState};
 use crate::listeners::Listeners;
-use crate::nodes::{AttachService, Imports, JoinService, WorkerRegistry, data_plane};
+use crate::metrics;
+use crate::nodes::blobs::BlobStore;
+use crate::nodes::{
+    AttachService, ClusterDirectory, DataPlane, Imports, JoinService, WorkerRegistry, data_plane,
+    texts,
+};
 use crate::raft::{Consensus, ConsensusConfig, RaftService};
 use crate::reconcile::{Event, LiveView};
 
@@ -35,10 +45,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 const JOIN_BYTES_MAX: usize = 1 << 20;
 
 /// Binds the configured addresses and serves until `shutdown` is true.
-pub async fn run(
-    config: Config,
-    shutdown: watch::Receiver<bool>,
-) -> Result<(), CoordinatorError> {
+pub async fn run(config: Config, shutdown: watch::Receiver<bool>) -> Result<(), CoordinatorError> {
     let listeners = Listeners::bind(&config).await?;
     run_on(config, listeners, shutdown).await
 }
@@ -57,7 +64,7 @@ pub async fn run_on(
     let (leaving, is_leaving) = watch::channel(false);
     let mut background = JoinSet::new();
     let Listeners { node_tcp, node_udp, api } = listeners;
-    let mut clients = part.serve_clients(api, is_closing)?;
+    let (gateway, mut clients) = part.serve_clients(api, is_closing)?;
     let mut nodes = part.serve_nodes(node_tcp, is_leaving)?;
     part.start_background(node_udp, &mut background)?;
     let ended = tokio::select! {
@@ -67,6 +74,7 @@ pub async fn run_on(
         Some(ended) = background.join_next() => Err(service_ended("a background task", ended)),
     };
     // Clients first, as their streams run over the workers' connections.
+    gateway.drain();
     closing.send_replace(true);
     if tokio::time::timeout(DRAIN, &mut clients).await.is_err() {
         clients.abort();
@@ -97,6 +105,7 @@ struct Part {
     events: mpsc::Sender<Event>,
     received: Mutex<Option<mpsc::Receiver<Event>>>,
     view: watch::Sender<Arc<LiveView>>,
+    directory: Arc<ClusterDirectory>,
     origin: Instant,
 }
 
@@ -121,13 +130,18 @@ impl Part {
         .await?;
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let (view, _) = watch::channel(Arc::new(LiveView::default()));
+        let consensus = Arc::new(consensus);
+        let registry = Arc::new(WorkerRegistry::default());
+        let data_plane = DataPlane::new(Arc::clone(&registry));
+        let directory = ClusterDirectory::new(Arc::clone(&consensus), view.subscribe(), data_plane);
         Ok(Self {
             config,
             own_endpoint,
             tls,
             ca: Arc::new(ca),
-            consensus: Arc::new(consensus),
-            registry: Arc::new(WorkerRegistry::default()),
+            consensus,
+            registry,
+            directory: Arc::new(directory),
             events,
             received: Mutex::new(Some(received)),
             view,
@@ -139,7 +153,7 @@ impl Part {
         &self,
         listener: TcpListener,
         closing: watch::Receiver<bool>,
-    ) -> Result<JoinHandle<()>, CoordinatorError> {
+    ) -> Result<(GatewayState, JoinHandle<()>), CoordinatorError> {
         let config = &self.config;
         let plain = config.api_listen.ip().is_loopback() || config.insecure_http;
         let address = &self.own_endpoint.api_address;
@@ -154,9 +168,18 @@ impl Part {
             origin: self.origin,
             ca: self.ca.fingerprint(),
         };
-        let router = admin::router(Arc::new(admin));
+        let keys = match config.api_listen.ip().is_loopback() {
+            true => KeyPolicy::Open,
+            false => KeyPolicy::Required,
+        };
+        let gateway = GatewayConfig { keys, ..config.gateway.clone() };
+        let directory = Arc::clone(&self.directory) as Arc<dyn Directory>;
+        let gateway = GatewayState::new(gateway, directory, metrics::install());
+        let guard = from_fn_with_state(gateway.auth(), auth::require_admin);
+        let admin = admin::router(Arc::new(admin)).route_layer(guard);
+        let router = gateway::router_with(gateway.clone(), admin);
         tracing::info!(address, tls = !plain, "serving the API");
-        Ok(tokio::spawn(api_server::serve(listener, tls, router, closing)))
+        Ok((gateway, tokio::spawn(api_server::serve(listener, tls, router, closing))))
     }
 
     fn serve_nodes(
@@ -217,6 +240,11 @@ impl Part {
             tasks.spawn(driver.run());
         }
         tasks.spawn(driver::watch_leadership(Arc::clone(consensus), self.events.clone()));
+        let data_plane = DataPlane::new(Arc::clone(registry));
+        let blobs = BlobStore::open(&self.config.data_dir, data_plane)?;
+        let directory = Arc::clone(&self.directory);
+        tasks.spawn(texts::follow(Arc::clone(consensus), Arc::clone(&directory)));
+        tasks.spawn(texts::fetch_missing(directory, blobs));
         tasks.spawn(driver::tend_membership(Arc::clone(consensus)));
         let endpoint = self.own_endpoint.clone();
         tasks.spawn(driver::keep_endpoint(Arc::clone(consensus), endpoint));

@@ -29,7 +29,9 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<ClusterStatu
         coordinators: state.coordinators(),
         nodes: state.workers().count() as u32,
         nodes_ready: ready as u32,
-        deployments: deployments.map(|(name, d)| views::deployment(&state, &live, name, d)).collect(),
+        deployments: deployments
+            .map(|(name, d)| views::deployment(&state, &live, name, d))
+            .collect(),
     })
 }
 
@@ -55,8 +57,7 @@ pub(super) async fn create_join_token(
     let NewJoinToken { role, ttl_seconds, uses } = asked;
     admin.propose(Change::AddJoinToken { hash, role, ttl_seconds, uses }).await?;
     let kept = admin.state().tokens.get(&hash).map(|t| t.expires_at.to_string());
-    let expires_at = kept.unwrap_or_else(|| {
-        crate::raft::wall_clock().plus_seconds(ttl_seconds).to_string()
-    });
+    let expires_at =
+        kept.unwrap_or_else(|| crate::raft::wall_clock().plus_seconds(ttl_seconds).to_string());
     Ok(Json(JoinTokenCreated { token: token.to_string(), expires_at }))
 }

@@ -28,8 +28,7 @@ pub(super) async fn create(
     bytes: Bytes,
 ) -> Result<Json<KeyCreated>, AdminError> {
     let NewKey { name, role } = body(&bytes)?;
-    let key = ApiKey::generate()
-        .map_err(|error| AdminError::precondition(error.to_string()))?;
+    let key = ApiKey::generate().map_err(|error| AdminError::precondition(error.to_string()))?;
     let (hash, prefix) = (key.hash(), key.prefix());
     let change = Change::AddKey { name: name.clone(), role, hash, prefix: prefix.clone() };
     admin.propose(change).await?;

@@ -68,11 +68,7 @@ fn name_of(path: &str) -> Result<String, AdminError> {
 }
 
 /// The worker that reads the path: the one named, or the only one.
-fn importer(
-    admin: &Admin,
-    state: &Replicated,
-    wanted: Option<&str>,
-) -> Result<NodeId, AdminError> {
+fn importer(admin: &Admin, state: &Replicated, wanted: Option<&str>) -> Result<NodeId, AdminError> {
     if let Some(wanted) = wanted {
         let (node, member) = state.find_member(wanted).ok_or_else(|| Refusal::no_node(wanted))?;
         if member.role != Role::Worker {

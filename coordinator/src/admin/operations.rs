@@ -50,9 +50,8 @@ fn show_rollout(state: &Replicated, live: &LiveView, view: &mut OperationView) {
     let (mut fetching, mut loading) = (0, 0);
     for node in placement.plan.nodes() {
         let shards = live.nodes.get(&node).map(|n| n.shards.as_slice()).unwrap_or_default();
-        let same = shards
-            .iter()
-            .find(|s| s.replica == deployment.replica && s.epoch == placement.epoch);
+        let same =
+            shards.iter().find(|s| s.replica == deployment.replica && s.epoch == placement.epoch);
         match same.map(|s| &s.state) {
             Some(ShardState::Fetching { done_bytes, total_bytes }) => {
                 fetching += 1;

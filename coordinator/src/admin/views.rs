@@ -136,7 +136,10 @@ fn stages(
             node,
             name: state.members.get(&node).map_or_else(|| node.short(), |m| m.name.clone()),
             layers,
-            state: shards.iter().find(same).map(|s: &ShardStatus| -> ShardState { s.state.clone() }),
+            state: shards
+                .iter()
+                .find(same)
+                .map(|s: &ShardStatus| -> ShardState { s.state.clone() }),
             weight_bytes: spec.map_or(0, |s| s.stage_weight_bytes(layers)),
             kv_bytes: spec.map_or(0, |s| s.kv_bytes_per_token(layers, kv.kv_type) * tokens),
         })

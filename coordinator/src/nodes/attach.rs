@@ -55,7 +55,9 @@ impl control_server::Control for AttachService {
                 Ok(Ok(WorkerMessage::Register(registration))) => {
                     service.serve(node, registration, incoming, outgoing).await;
                 }
-                Ok(Ok(_)) => tracing::warn!(node = %node.short(), "the first message is not Register"),
+                Ok(Ok(_)) => {
+                    tracing::warn!(node = %node.short(), "the first message is not Register")
+                }
                 Ok(Err(reason)) => tracing::info!(node = %node.short(), reason, "no registration"),
                 Err(_) => tracing::info!(node = %node.short(), "no registration in time"),
             }

@@ -1,6 +1,6 @@
 //! Small blobs by digest (manifest, tokenizer and template): from disk, else from a holder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +12,13 @@ use protocol::stream::{StreamHello, WeightPiece, WeightRequest};
 use protocol::transport::TransportError;
 
 use super::data_plane::{DataPlane, OpenError};
+use crate::error::CoordinatorError;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct BlobStore {
-    pub(crate) folder: PathBuf,
-    pub(crate) data_plane: DataPlane,
+    folder: PathBuf,
+    data_plane: DataPlane,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,15 @@ pub(crate) enum BlobError {
 }
 
 impl BlobStore {
+    pub(crate) fn open(data_dir: &Path, data_plane: DataPlane) -> Result<Self, CoordinatorError> {
+        let folder = data_dir.join("blobs");
+        std::fs::create_dir_all(&folder).map_err(|error| CoordinatorError::Store {
+            path: folder.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self { folder, data_plane })
+    }
+
     /// The blob's bytes, verified; kept on disk once fetched.
     pub(crate) async fn get(
         &self,

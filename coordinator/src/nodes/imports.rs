@@ -25,7 +25,12 @@ impl Imports {
     }
 
     /// Takes in what `node` says of an operation; returns at once.
-    pub(crate) fn take(self: &Arc<Self>, node: NodeId, operation: String, progress: CommandProgress) {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        node: NodeId,
+        operation: String,
+        progress: CommandProgress,
+    ) {
         let running = matches!(progress, CommandProgress::Running { .. });
         if !self.due(&operation, running) {
             return;

@@ -27,8 +27,7 @@ impl Dialer {
         address: &str,
     ) -> Result<RaftClient<Channel>, TransportError> {
         let tls = Arc::new(self.tls.client(Some(node), GRPC_ALPN)?);
-        let target =
-            GrpcTarget { address: address.to_owned(), tls, dial_timeout: DIAL_TIMEOUT };
+        let target = GrpcTarget { address: address.to_owned(), tls, dial_timeout: DIAL_TIMEOUT };
         let client = RaftClient::new(target.connect_lazily()?);
         Ok(client
             .max_decoding_message_size(ENVELOPE_BYTES_MAX)

@@ -111,7 +111,11 @@ impl LogStore {
         last.map(|(_, entry)| decode::<Entry>(entry.value()).map(|e| e.log_id)).transpose()
     }
 
-    async fn remove(&self, range: (Bound<u64>, Bound<u64>), purged: Option<LogId>) -> io::Result<()> {
+    async fn remove(
+        &self,
+        range: (Bound<u64>, Bound<u64>),
+        purged: Option<LogId>,
+    ) -> io::Result<()> {
         self.write(Durability::Immediate, move |transaction| {
             if let Some(purged) = purged {
                 let mut meta = transaction.open_table(META).map_err(io::Error::other)?;

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openraft::async_runtime::watch::WatchReceiver;
 use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver;
 use protocol::control::Role;
 use protocol::ids::NodeId;
 
@@ -71,7 +71,8 @@ impl Consensus {
         nodes: &BTreeSet<VoterId>,
         wanted: &BTreeMap<VoterId, Voter>,
     ) -> Result<(), CoordinatorError> {
-        let rest: BTreeSet<_> = nodes.iter().copied().filter(|id| wanted.contains_key(id)).collect();
+        let rest: BTreeSet<_> =
+            nodes.iter().copied().filter(|id| wanted.contains_key(id)).collect();
         let Some(first) = rest.first().copied() else { return Ok(()) };
         let next = odd(first, rest.iter().copied());
         self.raft().change_membership(next, false).await.map_err(CoordinatorError::raft)?;

@@ -82,7 +82,8 @@ impl Consensus {
         let retry = |reason: String| Attempt::Retry(reason);
         let mut client =
             self.dialer().client(leader, &address).map_err(|e| retry(e.to_string()))?;
-        let envelope = Envelope::pack("Propose", command).map_err(|e| Attempt::Fatal(e.to_string()))?;
+        let envelope =
+            Envelope::pack("Propose", command).map_err(|e| Attempt::Fatal(e.to_string()))?;
         match client.propose(envelope).await {
             Ok(response) => {
                 let unpacked = response.into_inner().unpack("Forwarded");

@@ -9,7 +9,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
 use tokio::sync::watch;
 
 use super::snapshot::{SnapshotFile, StoredSnapshot};
-use super::type_config::{LogId, SnapshotMeta, StoredMembership, TypeConfig, VoterId, Voter};
+use super::type_config::{LogId, SnapshotMeta, StoredMembership, TypeConfig, Voter, VoterId};
 use crate::state::{Outcome, State};
 
 pub struct StateMachine {

@@ -12,9 +12,7 @@ use super::type_config::TypeConfig;
 struct Builder;
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
-    async fn build(
-        &self,
-    ) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().expect("a folder");
         let log = LogStore::open(&folder.path().join("raft.redb")).expect("a log");
         let file = SnapshotFile::at(&folder.path().join("snapshot.json"));

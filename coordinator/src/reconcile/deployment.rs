@@ -183,19 +183,13 @@ impl Reconciler {
         }
     }
 
-    fn state_of(
-        &self,
-        node: NodeId,
-        deployment: &Deployment,
-        epoch: Epoch,
-    ) -> Option<&ShardState> {
+    fn state_of(&self, node: NodeId, deployment: &Deployment, epoch: Epoch) -> Option<&ShardState> {
         if self.liveness.is_lost(node) {
             return None;
         }
         let report = self.reports.get(&node)?;
-        let same = |s: &&protocol::shard::ShardStatus| {
-            s.replica == deployment.replica && s.epoch == epoch
-        };
+        let same =
+            |s: &&protocol::shard::ShardStatus| s.replica == deployment.replica && s.epoch == epoch;
         report.shards.iter().find(same).map(|s| &s.state)
     }
 }

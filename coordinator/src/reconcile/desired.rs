@@ -31,9 +31,8 @@ impl DesiredSets {
         let mut changed = Vec::new();
         for node in nodes {
             let set = desired_of(state, node);
-            let same = |sent: &DesiredShards| {
-                sent.shards == set.shards && sent.addresses == set.addresses
-            };
+            let same =
+                |sent: &DesiredShards| sent.shards == set.shards && sent.addresses == set.addresses;
             if !self.sent.get(&node).is_some_and(same) {
                 self.sent.insert(node, set.clone());
                 changed.push((node, set));
@@ -53,7 +52,8 @@ fn desired_of(state: &State, node: NodeId) -> DesiredShards {
             continue;
         }
         let model = state.models.values().find(|m| m.manifest == deployment.manifest);
-        let holders: Vec<_> = model.map(|m| m.holders.iter().copied().collect()).unwrap_or_default();
+        let holders: Vec<_> =
+            model.map(|m| m.holders.iter().copied().collect()).unwrap_or_default();
         named.extend(nodes);
         named.extend(holders.iter().copied());
         shards.push(DesiredShard {
@@ -63,9 +63,8 @@ fn desired_of(state: &State, node: NodeId) -> DesiredShards {
             holders,
         });
     }
-    let address = |node: NodeId| {
-        state.members.get(&node).map(|member| (node, member.data_addresses.clone()))
-    };
+    let address =
+        |node: NodeId| state.members.get(&node).map(|member| (node, member.data_addresses.clone()));
     let addresses = named.into_iter().filter_map(address).collect();
     DesiredShards { index: state.applied, shards, addresses }
 }

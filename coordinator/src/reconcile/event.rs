@@ -16,11 +16,23 @@ pub enum Event {
     BecameLeader,
     BecameFollower,
     /// A worker opened a control stream.
-    Registered { node: NodeId, registration: Box<Registration> },
-    Heartbeat { node: NodeId, heartbeat: Heartbeat },
+    Registered {
+        node: NodeId,
+        registration: Box<Registration>,
+    },
+    Heartbeat {
+        node: NodeId,
+        heartbeat: Heartbeat,
+    },
     /// A worker's control stream ended and no newer one is open.
-    StreamLost { node: NodeId },
+    StreamLost {
+        node: NodeId,
+    },
     /// A worker measured its link to a peer.
-    LinkMeasured { node: NodeId, peer: NodeId, link: LinkProfile },
+    LinkMeasured {
+        node: NodeId,
+        peer: NodeId,
+        link: LinkProfile,
+    },
     Tick,
 }

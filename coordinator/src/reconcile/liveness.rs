@@ -14,7 +14,9 @@ use super::config::{ReconcilerConfig, backoff};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Not heard of by this process yet; lost if it does not show up until then.
-    Expected { until: Duration },
+    Expected {
+        until: Duration,
+    },
     Live,
     Lost,
 }

@@ -112,8 +112,7 @@ impl Reconciler {
             let usable = self.liveness.is_usable(node, now);
             let Report { shards, loads, memory_used_bytes } =
                 self.reports.get(&node).cloned().unwrap_or_default();
-            let live =
-                NodeLive { state, reason, since, usable, memory_used_bytes, shards, loads };
+            let live = NodeLive { state, reason, since, usable, memory_used_bytes, shards, loads };
             nodes.insert(node, live);
         }
         LiveView { nodes }

@@ -31,11 +31,8 @@ impl OperationWatch {
         now: Duration,
         config: &ReconcilerConfig,
     ) -> Vec<Change> {
-        let running: Vec<_> = state
-            .operations
-            .iter()
-            .filter(|(_, o)| o.state == OperationState::Running)
-            .collect();
+        let running: Vec<_> =
+            state.operations.iter().filter(|(_, o)| o.state == OperationState::Running).collect();
         if running.is_empty() {
             self.seen.clear();
             return Vec::new();

@@ -53,7 +53,8 @@ fn candidates(
         let Some(mut profile) = member.profile.clone() else { continue };
         for (from, to) in down {
             if *from == node {
-                let unmeasured = LinkProfile { rtt_seconds: 0.0, bytes_per_second: 0.0, reachable: false };
+                let unmeasured =
+                    LinkProfile { rtt_seconds: 0.0, bytes_per_second: 0.0, reachable: false };
                 profile.links.entry(*to).or_insert(unmeasured).reachable = false;
             }
         }

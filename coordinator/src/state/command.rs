@@ -26,8 +26,16 @@ pub struct Command {
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The first entry of a cluster's life.
-    FoundCluster { name: String, ca_pem: String },
-    AddJoinToken { hash: Digest, role: Role, ttl_seconds: u64, uses: u32 },
+    FoundCluster {
+        name: String,
+        ca_pem: String,
+    },
+    AddJoinToken {
+        hash: Digest,
+        role: Role,
+        ttl_seconds: u64,
+        uses: u32,
+    },
     /// `token` is absent only for the founder.
     AdmitNode {
         node: NodeId,
@@ -43,15 +51,41 @@ pub enum Change {
         data_addresses: Vec<String>,
         held_manifests: Vec<Digest>,
     },
-    RecordLink { from: NodeId, to: NodeId, link: LinkProfile },
+    RecordLink {
+        from: NodeId,
+        to: NodeId,
+        link: LinkProfile,
+    },
     /// A coordinator's addresses, when they changed.
-    RecordEndpoint { node: NodeId, endpoint: CoordinatorEndpoint },
-    RemoveNode { node: NodeId, operation: String },
-    AddModel { name: String, manifest: Digest, summary: Box<ImportSummary>, holder: NodeId },
-    Deploy { model: String, options: DeployOptions, operation: String },
-    Undeploy { model: String, operation: String },
+    RecordEndpoint {
+        node: NodeId,
+        endpoint: CoordinatorEndpoint,
+    },
+    RemoveNode {
+        node: NodeId,
+        operation: String,
+    },
+    AddModel {
+        name: String,
+        manifest: Digest,
+        summary: Box<ImportSummary>,
+        holder: NodeId,
+    },
+    Deploy {
+        model: String,
+        options: DeployOptions,
+        operation: String,
+    },
+    Undeploy {
+        model: String,
+        operation: String,
+    },
     /// Gives the replica a new epoch, this entry's own index, if `expected` is still its epoch.
-    PlacePlan { replica: ReplicaId, expected: Option<Epoch>, plan: Box<Plan> },
+    PlacePlan {
+        replica: ReplicaId,
+        expected: Option<Epoch>,
+        plan: Box<Plan>,
+    },
     /// Refused when `epoch` is no longer the replica's.
     SetRollout {
         replica: ReplicaId,
@@ -60,8 +94,18 @@ pub enum Change {
         reason: String,
         missing_bytes: u64,
     },
-    AddKey { name: String, role: KeyRole, hash: Digest, prefix: String },
-    StartOperation { id: String, kind: OperationKind, subject: String, note: String },
+    AddKey {
+        name: String,
+        role: KeyRole,
+        hash: Digest,
+        prefix: String,
+    },
+    StartOperation {
+        id: String,
+        kind: OperationKind,
+        subject: String,
+        note: String,
+    },
     UpdateOperation {
         id: String,
         state: OperationState,

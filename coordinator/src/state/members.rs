@@ -149,8 +149,7 @@ impl State {
         operation: &str,
     ) -> Result<Outcome, Refusal> {
         let member = self.members.get(&node).ok_or_else(|| Refusal::no_node(&node.short()))?;
-        let coordinators =
-            self.members.values().filter(|m| m.role == Role::Coordinator).count();
+        let coordinators = self.members.values().filter(|m| m.role == Role::Coordinator).count();
         if member.role == Role::Coordinator && coordinators == 1 {
             return Err(Refusal::new(
                 RefusalCode::Precondition,
@@ -189,6 +188,8 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
     Err(Refusal::new(
         RefusalCode::InvalidValue,
         format!("{what} `{shown}` is not usable"),
-        format!("1 to {NAME_CHARS_MAX} letters, digits or `._-:/`, beginning with one of the first two"),
+        format!(
+            "1 to {NAME_CHARS_MAX} letters, digits or `._-:/`, beginning with one of the first two"
+        ),
     ))
 }

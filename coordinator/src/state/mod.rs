@@ -98,8 +98,9 @@ impl State {
                 };
                 self.admit_node(node, member, token)
             }
-            Change::RecordRegistration { node, profile, data_addresses, held_manifests } => self
-                .record_registration(applying, node, *profile, data_addresses, &held_manifests),
+            Change::RecordRegistration { node, profile, data_addresses, held_manifests } => {
+                self.record_registration(applying, node, *profile, data_addresses, &held_manifests)
+            }
             Change::RecordLink { from, to, link } => self.record_link(applying, from, to, link),
             Change::RecordEndpoint { node, endpoint } => self.record_endpoint(node, endpoint),
             Change::RemoveNode { node, operation } => {

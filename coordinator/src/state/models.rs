@@ -53,7 +53,8 @@ impl State {
         let ImportSummary { spec, text, weight_bytes } = summary;
         let holders = BTreeSet::from([holder]);
         let imported_at = self.clock;
-        self.models.insert(name, Model { manifest, spec, text, weight_bytes, imported_at, holders });
+        self.models
+            .insert(name, Model { manifest, spec, text, weight_bytes, imported_at, holders });
         Ok(Outcome::Done)
     }
 }

@@ -129,11 +129,7 @@ fn an_epoch_is_the_index_of_its_plan_and_an_older_view_is_refused() {
     log.model("m", 1);
     log.done(deploy("m", "op"));
     let replica = ReplicaId(1);
-    let place = |expected| Change::PlacePlan {
-        replica,
-        expected,
-        plan: Box::new(plan_on(&[1])),
-    };
+    let place = |expected| Change::PlacePlan { replica, expected, plan: Box::new(plan_on(&[1])) };
     let first = Epoch(log.done(place(None)));
     assert_eq!(log.state.deployments["m"].epoch(), Some(first));
     log.refused(place(None), RefusalCode::Precondition, "another epoch");

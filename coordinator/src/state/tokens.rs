@@ -54,9 +54,8 @@ impl State {
         again: bool,
     ) -> Result<(), Refusal> {
         let Some(hash) = token else { return Ok(()) };
-        let refuse = |message: String| {
-            Err(Refusal::new(RefusalCode::Forbidden, message, MAKE_ANOTHER))
-        };
+        let refuse =
+            |message: String| Err(Refusal::new(RefusalCode::Forbidden, message, MAKE_ANOTHER));
         let clock = self.clock;
         let Some(known) = self.tokens.get_mut(&hash) else {
             return refuse("this cluster does not know the join token".into());
