@@ -26,13 +26,13 @@ const VERSION: &str = "version";
 const FORMAT: u32 = 1;
 
 #[derive(Clone)]
-pub struct LogStore {
+pub(crate) struct LogStore {
     database: Arc<Database>,
 }
 
 impl LogStore {
     /// Opens the file at `path`, creating it when it is not there.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let database = Database::create(path).map_err(io::Error::other)?;
         let store = Self { database: Arc::new(database) };
         store.write_now(Durability::Immediate, |transaction| {

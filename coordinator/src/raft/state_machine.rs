@@ -12,7 +12,7 @@ use super::snapshot::{SnapshotFile, StoredSnapshot};
 use super::type_config::{LogId, SnapshotMeta, StoredMembership, TypeConfig, Voter, VoterId};
 use crate::state::{Outcome, State};
 
-pub struct StateMachine {
+pub(crate) struct StateMachine {
     state: Arc<State>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
@@ -104,7 +104,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 }
 
 /// The state at one log position, written when openraft asks for it.
-pub struct SnapshotBuilder {
+pub(crate) struct SnapshotBuilder {
     meta: SnapshotMeta,
     state: Arc<State>,
     file: SnapshotFile,

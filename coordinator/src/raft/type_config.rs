@@ -9,7 +9,7 @@ use super::state_machine::StateMachine;
 use crate::state::{Command, Outcome};
 
 openraft::declare_raft_types!(
-    pub TypeConfig:
+    pub(crate) TypeConfig:
         D = Command,
         R = Outcome,
         NodeId = VoterId,
@@ -26,7 +26,7 @@ pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
 /// A coordinator's node id, as a member of the Raft group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct VoterId(pub NodeId);
+pub(crate) struct VoterId(pub(crate) NodeId);
 
 /// Small numbers stand for voters in openraft's own tests of a store.
 impl From<u64> for VoterId {
@@ -51,7 +51,7 @@ impl fmt::Display for VoterId {
 
 /// Where the other coordinators reach this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Voter {
+pub(crate) struct Voter {
     /// `host:port` of node traffic.
-    pub address: String,
+    pub(crate) address: String,
 }
