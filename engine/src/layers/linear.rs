@@ -16,7 +16,7 @@ use crate::weights::{Matrix, Tensors, Values};
 
 /// Below this many multiply-accumulates, waking the thread pool costs more than it gains (some
 /// ten microseconds on two cores).
-const PARALLEL_MACS: usize = 1 << 18;
+const PARALLEL_MACS: usize = 1 << 20;
 /// Outputs that a thread computes at least in one go.
 const COLUMNS_MIN: usize = 8;
 
@@ -102,6 +102,12 @@ pub(crate) fn multiply(weight: &Matrix, x: &[f32], out: &mut [f32], space: &mut 
         Values::F32(values) => {
             for_each_output(out, x, width, |output, out| {
                 cpu::dot_rows(x, &values[output * width..(output + 1) * width], 1.0, out);
+            });
+        }
+        // A lone row needs no widened copy of the weight.
+        Values::F16(values) if x.len() == width => {
+            for_each_output(out, x, width, |output, out| {
+                out[0] = cpu::dot_f16(&values[output * width..(output + 1) * width], x);
             });
         }
         Values::F16(values) => multiply_halves(values, cpu::f16_to_f32, x, width, out),
