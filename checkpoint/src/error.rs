@@ -15,7 +15,7 @@ pub enum CheckpointError {
     NotAModel { path: PathBuf },
     #[error("{} is no GGUF file: it starts with {found:02x?}, expected `GGUF`", path.display())]
     BadMagic { path: PathBuf, found: [u8; 4] },
-    #[error("{} is GGUF version {found}, versions 2 and 3 (little-endian) are read", path.display())]
+    #[error("{} is GGUF version {found}, expected 2 or 3 (little-endian)", path.display())]
     BadVersion { path: PathBuf, found: u32 },
     #[error(
         "{} is truncated: {what} needs {needed} bytes at offset {offset}, the file ends at {size}",

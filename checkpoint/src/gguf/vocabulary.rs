@@ -21,7 +21,7 @@ pub(super) fn read(fields: &Metadata) -> Result<Text, CheckpointError> {
     let scores = scores(fields, tokens.len())?;
     let ids = SpecialIds::read(fields, tokens.len())?;
     let named_tokens = ids.named(&tokens);
-    let eos = ids.end_of_answer(&tokens, &kinds);
+    let eos = ids.end_of_answer(&tokens);
     let add_bos = fields.bool(&field("add_bos_token"))?;
     let vocabulary = GgufVocabulary {
         pre: fields.string(&field("pre"))?.map(str::to_owned),
@@ -155,9 +155,9 @@ impl SpecialIds {
         named.collect()
     }
 
-    /// The ids the file names, and the control tokens that are known to end a turn: many files
-    /// name only one of the two that their model uses.
-    fn end_of_answer(&self, tokens: &[String], kinds: &[TokenKind]) -> Vec<TokenId> {
+    /// The ids the file names, and the tokens that are known to end a turn: many files name only
+    /// one of the two that their model uses, and not all mark them as control tokens.
+    fn end_of_answer(&self, tokens: &[String]) -> Vec<TokenId> {
         const ENDS: [&str; 10] = [
             "<|eot_id|>",
             "<|im_end|>",
@@ -171,8 +171,8 @@ impl SpecialIds {
             "<end_of_utterance>",
         ];
         let mut ids: Vec<TokenId> = [self.eos, self.eot, self.eom].into_iter().flatten().collect();
-        for (index, kind) in kinds.iter().enumerate() {
-            if *kind == TokenKind::Control && ENDS.contains(&tokens[index].as_str()) {
+        for (index, token) in tokens.iter().enumerate() {
+            if ENDS.contains(&token.as_str()) {
                 ids.push(TokenId(index as u32));
             }
         }

@@ -84,15 +84,17 @@ impl ChatTemplates {
     fn context(&self, messages: &[Json], options: &ChatOptions) -> Value {
         let now = options.now;
         let strftime = Value::from_function(move |format: &str| calendar::format(now, format));
-        let mut variables = vec![
+        // A client's variable never takes the place of the conversation itself.
+        let variables = options.variables.iter().map(|(name, value)| (name.clone(), json(value)));
+        let mut variables: Vec<(String, Value)> = variables.collect();
+        variables.extend(self.special.iter().cloned());
+        variables.extend([
             ("messages".to_owned(), Value::from(Serde(messages))),
             ("tools".to_owned(), options.tools.as_ref().map_or(Value::from(()), json)),
             ("documents".to_owned(), Value::from(())),
             ("add_generation_prompt".to_owned(), options.add_generation_prompt.into()),
             ("strftime_now".to_owned(), strftime),
-        ];
-        variables.extend(self.special.iter().cloned());
-        variables.extend(options.variables.iter().map(|(name, v)| (name.clone(), json(v))));
+        ]);
         Value::from_pairs(variables)
     }
 }

@@ -94,6 +94,7 @@ fn render(source: &str) -> Result<String, TextError> {
         }),
     );
     options.variables.insert("names".to_owned(), json!(["x", "y", "z"]));
+    options.variables.insert("messages".to_owned(), json!("not the conversation"));
     let messages = [json!({"role": "user", "content": "  Hi there, you  "})];
     templates(source, &[("bos_token", Some("<s>"))]).render(&messages, &options)
 }
@@ -151,7 +152,7 @@ fn methods_of_text_and_mappings_behave_as_in_python() {
 #[test]
 fn the_language_has_what_templates_use() {
     check(
-        "{% set ns = namespace(n=0) %}{% for x in names %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+        "{% set a = namespace(n=0) %}{% for x in names %}{% set a.n = a.n + 1 %}{% endfor %}{{ a.n }}",
         "3",
     );
     check(
@@ -161,10 +162,8 @@ fn the_language_has_what_templates_use() {
     check("{% for x in names[::-1] %}{{ x }}{% if loop.last %}.{% endif %}{% endfor %}", "zyx.");
     check("{{ names[-1] }}{{ names[1:] | length }}{{ 'abc'[1:] }}", "z2bc");
     check("{% if names is iterable and 'x' is string and data is mapping %}y{% endif %}", "y");
-    check(
-        "{% if data is sequence and 'x' is iterable and 3 is not iterable and none is not iterable %}y{% endif %}",
-        "y",
-    );
+    check("{% if data is sequence and 'x' is iterable and 3 is not iterable %}y{% endif %}", "y");
+    check("{% if none is not iterable and nothing is not string %}y{% endif %}", "y");
     check("{% if tools is none and nothing is not defined and not documents %}y{% endif %}", "y");
     check("{% macro m(a, b='x') %}{{ a ~ b }}{% endmacro %}{{ m(1) }}{{ m(2, b='y') }}", "1x2y");
     check("{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "1");
