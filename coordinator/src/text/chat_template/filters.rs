@@ -11,7 +11,9 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     environment.add_filter("trim", trim);
     environment.add_filter("join", join);
     environment.add_filter("int", int);
+    environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
     environment.add_test("iterable", is_iterable);
+    environment.add_test("callable", is_callable);
     environment.add_test("sequence", is_sequence);
     environment.add_function("cycler", minijinja_contrib::globals::cycler);
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
@@ -65,4 +67,9 @@ fn is_iterable(value: &Value) -> bool {
 /// What has a length and can be indexed: in Python also a text and a mapping.
 fn is_sequence(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+}
+
+/// Functions and macros.
+fn is_callable(value: &Value) -> bool {
+    value.kind() == ValueKind::Plain
 }

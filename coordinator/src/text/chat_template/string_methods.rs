@@ -39,6 +39,13 @@ fn on_text(text: &str, method: &str, args: &[Value]) -> Option<Result<Value, Err
             let missing = width.saturating_sub(text.chars().count());
             format!("{sign}{}{digits}", "0".repeat(missing))
         }),
+        "center" => padded(args, |width| centered(text, width)),
+        "index" => position(text, args),
+        "title" => from_args(args).map(|()| titled(text).into()),
+        "swapcase" => {
+            from_args(args).map(|()| text.chars().map(swapped).collect::<String>().into())
+        }
+        "isdecimal" => from_args(args).map(|()| is_decimal(text).into()),
         "ljust" => padded(args, |width| format!("{text:<width$}")),
         "rjust" => padded(args, |width| format!("{text:>width$}")),
         _ => return None,
@@ -154,4 +161,45 @@ fn cut<'a>(args: &[Value], rest: impl Fn(&str) -> &'a str) -> Result<Value, Erro
 fn padded(args: &[Value], pad: impl Fn(usize) -> String) -> Result<Value, Error> {
     let (width,): (usize,) = from_args(args)?;
     Ok(pad(width.min(1024)).into())
+}
+
+/// An odd blank goes where Python puts it: to the left if the width is odd, else to the right.
+fn centered(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.chars().count());
+    let left = missing / 2 + (missing & width & 1);
+    format!("{}{text}{}", " ".repeat(left), " ".repeat(missing - left))
+}
+
+/// In characters; a part that is not there is an error, as in Python.
+fn position(text: &str, args: &[Value]) -> Result<Value, Error> {
+    let (part,): (&str,) = from_args(args)?;
+    match text.find(part) {
+        Some(start) => Ok(text[..start].chars().count().into()),
+        None => Err(Error::new(ErrorKind::InvalidOperation, "substring not found")),
+    }
+}
+
+/// A capital after everything that is no letter, also after an apostrophe.
+fn titled(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut inside = false;
+    for sign in text.chars() {
+        if inside {
+            result.extend(sign.to_lowercase())
+        } else {
+            result.extend(sign.to_uppercase())
+        }
+        inside = sign.is_alphabetic();
+    }
+    result
+}
+
+fn swapped(sign: char) -> char {
+    let other =
+        if sign.is_uppercase() { sign.to_lowercase().next() } else { sign.to_uppercase().next() };
+    other.unwrap_or(sign)
+}
+
+fn is_decimal(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|sign| sign.is_ascii_digit())
 }

@@ -145,7 +145,8 @@ fn methods_of_text_and_mappings_behave_as_in_python() {
         "{{ 'a-b'.partition('-') | join('|') }} {{ 'prefix_x'.removeprefix('prefix_') }}",
         "a|-|b x",
     );
-    check("{{ 'Ab'.upper() }} {{ 'ab cd'.title() }} {{ 'x'.join(names) }}", "AB Ab Cd xxyxz");
+    check("{{ 'Ab'.upper() }} {{ \"it's so\".title() }} {{ 'x'.join(names) }}", "AB It'S So xxyxz");
+    check("[{{ 'ab'.center(5) }}] {{ 'abc'.index('c') }} {{ '7'.zfill(3) }}", "[  ab ] 2 007");
     check("{{ 'a\\nb\\r\\nc'.splitlines() | length }} {{ 'aXa'.replace('a', 'b', 1) }}", "3 bXa");
 }
 
