@@ -6,12 +6,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::admin::KeyRole;
 use protocol::frame::Frame;
-use protocol::ids::{Digest, NodeId};
+use protocol::ids::Digest;
 use protocol::transport::{FrameReader, FrameWriter, TransportError};
 use tokio::sync::watch;
 
 use super::model_text::ModelText;
-use super::router::Route;
+use super::router::{Route, Target};
 
 /// A read handle on the cluster, cheap to ask at every request.
 pub trait Directory: Send + Sync + 'static {
@@ -31,9 +31,9 @@ pub trait Directory: Send + Sync + 'static {
     /// All API keys.
     fn keys(&self) -> Arc<[KeyRecord]>;
 
-    /// Opens a stream to the head on `node`: greeted and welcomed, so that a `Generate` frame goes
-    /// next. Ends within a deadline.
-    fn open_generate(&self, node: NodeId) -> BoxFuture<'static, Result<FramePipe, StreamLost>>;
+    /// Opens a stream to the head of `target` in its epoch: greeted and welcomed, so that a
+    /// `Generate` frame goes next. Ends within a deadline.
+    fn open_generate(&self, target: &Target) -> BoxFuture<'static, Result<FramePipe, StreamLost>>;
 }
 
 /// A deployed model as clients see it.

@@ -75,7 +75,7 @@ impl Speaker {
         directory: &dyn Directory,
         request: GenerateRequest,
     ) -> Result<FramePipe, StreamLost> {
-        let opening = directory.open_generate(self.target.node);
+        let opening = directory.open_generate(&self.target);
         let mut pipe = within("opening a stream", opening).await?;
         let Target { replica, epoch, .. } = self.target;
         let frame = Frame::new(FrameKind::Generate, replica, epoch, &request);

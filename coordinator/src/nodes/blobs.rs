@@ -8,7 +8,7 @@ use protocol::frame::{Frame, FrameKind};
 use protocol::identity::durable_file;
 use protocol::ids::{Digest, Epoch, NodeId, ReplicaId};
 use protocol::limits::BLOB_BYTES_MAX;
-use protocol::stream::{StreamHello, WeightPiece, WeightRequest};
+use protocol::stream::{WeightPiece, WeightRequest};
 use protocol::transport::TransportError;
 
 use super::data_plane::{DataPlane, OpenError};
@@ -77,8 +77,7 @@ impl BlobStore {
     async fn fetch(&self, node: NodeId, digest: Digest) -> Result<Bytes, BlobError> {
         let (name, blob) = (node.short(), digest.short());
         let asking = async {
-            let (mut writer, mut reader) =
-                self.data_plane.open(node, &StreamHello::Weights).await?;
+            let (mut writer, mut reader) = self.data_plane.open_weights(node).await?;
             let request = WeightRequest::Blob { digest };
             let frame = Frame::new(FrameKind::WeightRequest, ReplicaId(0), Epoch(0), &request)
                 .map_err(TransportError::from)?;

@@ -41,18 +41,31 @@ impl DataPlane {
         Self { registry }
     }
 
-    /// A stream for one sequence to the head on `node`; a `Generate` frame goes next.
+    /// A stream for one sequence to the head on `node` in this epoch; a `Generate` frame goes
+    /// next.
     pub async fn open_generate(
         &self,
         node: NodeId,
+        replica: ReplicaId,
+        epoch: Epoch,
     ) -> Result<(FrameWriter, FrameReader), OpenError> {
-        self.open(node, &StreamHello::Generate).await
+        self.open(node, replica, epoch, &StreamHello::Generate).await
+    }
+
+    /// A stream for `WeightRequest` frames.
+    pub(crate) async fn open_weights(
+        &self,
+        node: NodeId,
+    ) -> Result<(FrameWriter, FrameReader), OpenError> {
+        self.open(node, ReplicaId(0), Epoch(0), &StreamHello::Weights).await
     }
 
     /// Opens a stream that says `hello` and was answered `Ok`.
-    pub(crate) async fn open(
+    async fn open(
         &self,
         node: NodeId,
+        replica: ReplicaId,
+        epoch: Epoch,
         hello: &StreamHello,
     ) -> Result<(FrameWriter, FrameReader), OpenError> {
         let name = node.short();
@@ -63,7 +76,7 @@ impl DataPlane {
         let opening = async {
             let (send, receive) = connection.open_bi().await.map_err(TransportError::from)?;
             let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::new(receive));
-            let frame = Frame::new(FrameKind::Hello, ReplicaId(0), Epoch(0), hello)
+            let frame = Frame::new(FrameKind::Hello, replica, epoch, hello)
                 .map_err(TransportError::from)?;
             writer.send(&frame).await?;
             let refused = |reason: String| OpenError::Refused { node: name.clone(), reason };

@@ -110,10 +110,11 @@ impl Directory for ClusterDirectory {
         Arc::clone(&self.served.read().unwrap_or_else(|e| e.into_inner()).keys)
     }
 
-    fn open_generate(&self, node: NodeId) -> BoxFuture<'static, Result<FramePipe, StreamLost>> {
+    fn open_generate(&self, target: &Target) -> BoxFuture<'static, Result<FramePipe, StreamLost>> {
         let data_plane = self.data_plane.clone();
+        let (node, replica, epoch) = (target.node, target.replica, target.epoch);
         async move {
-            let opened = data_plane.open_generate(node).await;
+            let opened = data_plane.open_generate(node, replica, epoch).await;
             let (writer, reader) = opened.map_err(|error| StreamLost(error.to_string()))?;
             Ok(FramePipe::new(writer, reader))
         }

@@ -9,7 +9,7 @@ use protocol::control::CommandProgress;
 use protocol::ids::NodeId;
 
 use crate::raft::{Consensus, ProposeError};
-use crate::state::{Change, OperationKind};
+use crate::state::{Change, Operation, OperationKind};
 
 /// Progress goes to the log at most this often: every coordinator can then show it.
 const LOGGED_EVERY: Duration = Duration::from_secs(1);
@@ -64,8 +64,10 @@ impl Imports {
         progress: CommandProgress,
     ) -> Result<(), ProposeError> {
         let state = self.consensus.state();
-        let known = state.operations.get(&id).filter(|o| o.kind == OperationKind::Import);
-        let Some(operation) = known else { return Ok(()) };
+        // A worker tells every coordinator, and tells the end again when it registers anew.
+        let running =
+            |o: &&Operation| o.kind == OperationKind::Import && o.state == OperationState::Running;
+        let Some(operation) = state.operations.get(&id).filter(running) else { return Ok(()) };
         let update = |state, note: String, done, total, result| Change::UpdateOperation {
             id: id.clone(),
             state,
@@ -105,6 +107,10 @@ impl Imports {
                 }
             }
         };
-        self.consensus.propose(change).await.map(drop)
+        match self.consensus.propose(change).await {
+            // Another coordinator was faster.
+            Ok(_) | Err(ProposeError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -155,7 +155,7 @@ impl Directory for FakeCluster {
         self.lock().keys.clone()
     }
 
-    fn open_generate(&self, _node: NodeId) -> BoxFuture<'static, Result<FramePipe, StreamLost>> {
+    fn open_generate(&self, _: &Target) -> BoxFuture<'static, Result<FramePipe, StreamLost>> {
         let mut inner = self.lock();
         let fault = inner.faults.pop_front();
         if let Some(Fault::Unreachable) = fault {
