@@ -12,6 +12,9 @@ const BLOCK_SIZE: u32 = 16;
 /// Rows per step of a stage that nobody planned.
 const STEP_TOKENS: u32 = 256;
 
+/// Far above any model's; bounds what is allocated before a tensor's shape is seen.
+const HEAD_DIM_MAX: u32 = 1024;
+
 /// The stage's part of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StageConfig {
@@ -86,6 +89,9 @@ impl StageConfig {
         }
         if !attention.head_dim.is_multiple_of(2) {
             return bad("head_dim", attention.head_dim, "expected an even number");
+        }
+        if attention.head_dim > HEAD_DIM_MAX {
+            return bad("head_dim", attention.head_dim, "expected at most 1024");
         }
         if self.kv.step_tokens_max as usize > STEP_TOKENS_MAX {
             return bad("step_tokens_max", self.kv.step_tokens_max, "expected at most 4096");

@@ -10,7 +10,7 @@ use protocol::plan::Share;
 pub enum EngineError {
     #[error("layers {range} are not a part of a model with {layers} layers")]
     BadLayerRange { range: LayerRange, layers: u32 },
-    #[error("share {}+{} of {} of a stage: only whole stages run so far", .0.start, .0.units, .0.of)]
+    #[error("share {}+{} of {}: only whole stages run so far", .0.start, .0.units, .0.of)]
     UnsupportedShare(Share),
     #[error("layer {layer} keeps {state:?}, this engine runs full attention only")]
     UnsupportedState { layer: LayerIndex, state: StateKind },

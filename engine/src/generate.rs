@@ -80,7 +80,8 @@ impl<'a> Chain<'a> {
         Self {
             stages,
             table: (0..kv.map_or(0, |kv| kv.blocks)).map(BlockId).collect(),
-            context_length: kv.map_or(0, |kv| kv.context_length.min(kv.blocks * kv.block_size)),
+            context_length: kv
+                .map_or(0, |kv| kv.context_length.min(kv.blocks.saturating_mul(kv.block_size))),
             chunk: chunk as usize,
             next_step: 0,
             starts: vec![SequenceStart {

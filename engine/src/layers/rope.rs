@@ -26,8 +26,15 @@ impl RopeFrequencies {
             RopeScaling::Linear { factor } => {
                 frequencies.iter_mut().for_each(|frequency| *frequency /= factor);
             }
-            RopeScaling::Llama3 { .. } => {
-                frequencies.iter_mut().for_each(|f| *f = llama3(*f, &spec.scaling));
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor: low,
+                high_freq_factor: high,
+                original_context_length,
+            } => {
+                let context = *original_context_length as f32;
+                let scale = |f: &mut f32| *f = llama3(*f, *factor, (*low, *high), context);
+                frequencies.iter_mut().for_each(scale);
             }
             RopeScaling::FrequencyFactors { factors } => {
                 if factors.len() != half {
@@ -58,21 +65,15 @@ impl RopeFrequencies {
 }
 
 /// Llama 3.1's scaling: long wavelengths are stretched, short ones kept, a ramp between.
-fn llama3(frequency: f32, scaling: &RopeScaling) -> f32 {
-    let &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context_length } =
-        scaling
-    else {
-        return frequency;
-    };
-    let context = original_context_length as f32;
+fn llama3(frequency: f32, factor: f32, (low, high): (f32, f32), context: f32) -> f32 {
     let wavelength = std::f32::consts::TAU / frequency;
-    if wavelength > context / low_freq_factor {
+    if wavelength > context / low {
         return frequency / factor;
     }
-    if wavelength < context / high_freq_factor {
+    if wavelength < context / high {
         return frequency;
     }
-    let ramp = (context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+    let ramp = (context / wavelength - low) / (high - low);
     (1.0 - ramp) * frequency / factor + ramp * frequency
 }
 

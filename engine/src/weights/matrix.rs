@@ -1,4 +1,4 @@
-//! A weight matrix in its stored type: quantised or not is a property of the matrix, not of a model.
+//! A weight matrix in its stored type: quantised or not is its own property, not the model's.
 
 use candle_core::quantized::k_quants::{
     BlockQ4_0, BlockQ4K, BlockQ5_0, BlockQ6K, BlockQ8_0, GgmlType,

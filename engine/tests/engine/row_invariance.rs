@@ -1,12 +1,13 @@
 //! What a row yields depends on nothing but its own sequence.
 
 use checkpoint::WeightType;
-use protocol::ids::TokenId;
+use protocol::ids::{BlockId, TokenId};
 use protocol::model_spec::{Architecture, KvType};
 use protocol::plan::ActivationType;
+use protocol::step_batch::StepBatch;
 
 use crate::random_model::{RandomModel, random_model, small_spec};
-use crate::running::{batch, chain, hidden_rows, prompt, rows};
+use crate::running::{batch, chain, hidden_rows, prompt, rows, rows_in, run, start, watched};
 
 const WIDTH: usize = 256 * 4;
 
@@ -64,6 +65,30 @@ fn a_row_does_not_see_its_neighbours_in_the_batch() {
             let hidden = hidden_rows(&mut stage, &batch(all), WIDTH);
             assert!(hidden[before] == alone[0], "{weight}: {neighbours} neighbours");
         }
+    }
+}
+
+#[test]
+fn more_rows_than_one_pass_takes_are_sampled_as_they_are_alone() {
+    for weight in [WeightType::F16, WeightType::Q6K, WeightType::Q4K] {
+        let model = model(weight);
+        let sequence = |id: u32| {
+            let ids = prompt(100 + u64::from(id), 5, 300);
+            let mut step = batch(vec![rows_in(id, 0, &ids, vec![BlockId(id)])]);
+            step.starts.push(start(id, &ids, watched()));
+            step
+        };
+        let mut together = batch(Vec::new());
+        for id in 0..40 {
+            let StepBatch { starts, rows, .. } = sequence(id);
+            together.starts.extend(starts);
+            together.rows.extend(rows);
+        }
+        let mut stages = chain(&model, &[], KvType::F16, ActivationType::F32);
+        let samples = run(&mut stages, &together);
+        let mut stages = chain(&model, &[], KvType::F16, ActivationType::F32);
+        let alone: Vec<_> = (0..40).flat_map(|id| run(&mut stages, &sequence(id))).collect();
+        assert!(samples == alone, "{weight}");
     }
 }
 

@@ -5,7 +5,10 @@
 
 /// Defines a function that runs `$body` as compiled for AVX2 where the CPU has it.
 macro_rules! widened {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? = $body:path) => {
+    (
+        $(#[$doc:meta])*
+        fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? = $body:path
+    ) => {
         $(#[$doc])*
         pub(crate) fn $name($($arg: $type),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
