@@ -4,10 +4,9 @@ use std::time::Duration;
 
 /// Size classes are powers of two; a step of up to 2^31 tokens has one.
 const CLASSES: usize = 32;
-/// Tokens of the first step, before anything is known of the machines.
-const FIRST_STEP_TOKENS: u32 = 64;
-/// Even where one token takes longer than the target: a smaller step only pays the fixed cost of a
-/// pass over the weights more often.
+/// Tokens of the first step, when nothing is known of the machines, and of the smallest: below it
+/// a step only pays the fixed cost of a pass over the weights more often. Even a machine that takes
+/// half a second for a token finishes such a step long before the step deadline.
 const STEP_TOKENS_MIN: u32 = 16;
 /// Weight of a new measurement.
 const FRESH: f64 = 0.5;
@@ -77,10 +76,10 @@ impl StepTime {
             }
             (Some(quick), None) => {
                 let proportional = quick.tokens * target / quick.micros.max(1.0);
-                proportional.min(f64::max(quick.tokens * 2.0, FIRST_STEP_TOKENS.into()))
+                proportional.min(f64::max(quick.tokens * 2.0, STEP_TOKENS_MIN.into()))
             }
             (None, Some(slow)) => slow.tokens * target / slow.micros,
-            (None, None) => FIRST_STEP_TOKENS.into(),
+            (None, None) => STEP_TOKENS_MIN.into(),
         };
         (tokens as u32).clamp(floor, tokens_max.max(1))
     }
