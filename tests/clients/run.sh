@@ -39,7 +39,10 @@ check() {
 # Leaves a cluster running as process $cluster, its API on $port.
 start_cluster() {
   (cd "$root" && cargo build --quiet --workspace --bins --locked)
-  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  port=$(python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
   "$target/debug/trireme" up --port "$port" </dev/null >"$room/cluster.log" 2>&1 &
   cluster=$!
   trap 'kill -TERM "$cluster" 2>/dev/null; wait "$cluster" || true' EXIT

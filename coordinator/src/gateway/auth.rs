@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use protocol::admin::{ErrorBody, ErrorDetail, KeyRole};
@@ -41,6 +41,7 @@ impl Auth {
     /// The caller, or why it is nobody.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         if self.policy == KeyPolicy::Open {
+            refuse_foreign_page(headers)?;
             return Ok(Caller { name: "local".into(), role: KeyRole::Admin });
         }
         let Some(key) = presented(headers) else {
@@ -103,6 +104,26 @@ pub async fn require_admin(State(auth): State<Auth>, request: Request, next: Nex
 async fn pass(caller: Caller, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Whether a browser's `Origin` is a page of this machine.
+pub(super) fn is_local(origin: &HeaderValue) -> bool {
+    let host = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, host)| host);
+    ["localhost", "127.0.0.1", "[::1]"].into_iter().any(|name| {
+        let rest = host.and_then(|h| h.strip_prefix(name));
+        rest.is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    })
+}
+
+/// Where no key is asked for, a page of the internet must not use the browser of this machine to
+/// get in; browsers say where a page comes from.
+fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(header::ORIGIN) {
+        Some(origin) if !is_local(origin) => Err(ApiError::forbidden(
+            "Pages of other sites may not call this API where it needs no key.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn presented(headers: &HeaderMap) -> Option<&[u8]> {

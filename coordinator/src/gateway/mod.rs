@@ -156,11 +156,7 @@ async fn wrong_method(request: Request) -> Response {
 
 /// Pages of this machine may call the API from a browser; pages of the internet may not read it.
 fn local_pages() -> CorsLayer {
-    let local = AllowOrigin::predicate(|origin, _| {
-        let host = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, host)| host);
-        let name = host.map(|h| h.rsplit_once(':').map_or(h, |(name, _)| name));
-        matches!(name, Some("localhost" | "127.0.0.1" | "[::1]"))
-    });
+    let local = AllowOrigin::predicate(|origin, _| auth::is_local(origin));
     CorsLayer::new().allow_origin(local).allow_methods(Any).allow_headers(Any)
 }
 

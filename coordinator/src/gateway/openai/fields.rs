@@ -1,6 +1,6 @@
 //! The fields of a request body, taken out one by one with their types and ranges.
 
-use std::fmt::Display;
+use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
@@ -105,11 +105,11 @@ pub(super) fn wrong_type(name: &str, expected: &str, found: &Value) -> ApiError 
     ApiError::invalid(name, format!("Invalid type for '{name}': expected {expected}, got {found}."))
 }
 
-fn outside<T: Display>(name: &str, value: T, range: &RangeInclusive<T>) -> ApiError {
+fn outside<T: Debug>(name: &str, value: T, range: &RangeInclusive<T>) -> ApiError {
     let (low, high) = (range.start(), range.end());
     ApiError::invalid(
         name,
-        format!("Invalid value for '{name}': {value} is not between {low} and {high}."),
+        format!("Invalid value for '{name}': {value:?} is not between {low:?} and {high:?}."),
     )
 }
 

@@ -70,3 +70,19 @@ fn on_loopback_no_key_is_asked_for() {
     let caller = auth(KeyPolicy::Open).admin(&HeaderMap::new()).expect("open");
     assert_eq!(caller.role, KeyRole::Admin);
 }
+
+#[test]
+fn a_page_of_another_site_is_not_the_person_at_this_machine() {
+    let auth = auth(KeyPolicy::Open);
+    for (origin, passes) in [
+        ("http://localhost:3000", true),
+        ("http://127.0.0.1", true),
+        ("http://[::1]:8443", true),
+        ("https://evil.example", false),
+        ("http://localhost.evil.example", false),
+        ("http://127.0.0.1.evil.example:8443", false),
+        ("null", false),
+    ] {
+        assert_eq!(auth.caller(&headers("origin", origin)).is_ok(), passes, "{origin}");
+    }
+}

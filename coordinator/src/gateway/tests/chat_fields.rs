@@ -222,3 +222,67 @@ fn a_body_that_is_no_object_is_refused_without_repeating_it() {
         assert!(!error.message.contains("secret"), "{}", error.message);
     }
 }
+
+#[test]
+fn no_value_of_any_field_is_more_than_a_bad_request() {
+    let names = [
+        "messages",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "n",
+        "seed",
+        "stop",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "stop_token_ids",
+        "min_tokens",
+        "ignore_eos",
+        "stream",
+        "stream_options",
+        "reasoning_effort",
+        "chat_template_kwargs",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "modalities",
+        "echo",
+        "guided_choice",
+    ];
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(i64::MIN),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(-0.0),
+        json!(""),
+        json!("\u{0}\u{10ffff}"),
+        json!([]),
+        json!([[]]),
+        json!([null]),
+        json!([{}]),
+        json!({}),
+        json!({"": null}),
+        json!({"type": 1}),
+        json!("x".repeat(100_000)),
+    ];
+    for name in names {
+        for value in &odd {
+            if let Err(error) = take(json!({name: value})) {
+                assert_eq!(error.status.as_u16(), 400, "{name}");
+                let param = error.param.unwrap_or_default();
+                assert!(param.starts_with(name) || param == "top_logprobs", "{name}: {param}");
+                assert!(error.message.len() < 300, "{name}: a message repeats its value");
+            }
+        }
+    }
+}
