@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::control::CoordinatorAddress;
 use protocol::ids::NodeId;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::PeerPool;
 use crate::control_link::Backoff;
@@ -18,11 +18,13 @@ pub(crate) async fn keep_connected(
     mut lists: watch::Receiver<Vec<CoordinatorAddress>>,
     reconnect_max: Duration,
 ) {
-    let mut links: BTreeMap<NodeId, AbortHandle> = BTreeMap::new();
+    // Dropped with this task, and all links with it.
+    let mut tasks = JoinSet::new();
+    let mut links = BTreeMap::new();
     loop {
         let wanted = lists.borrow_and_update().clone();
         peers.learn(wanted.iter().map(|c| (c.node, vec![c.address.clone()])));
-        links.retain(|node, link| {
+        links.retain(|node: &NodeId, link: &mut AbortHandle| {
             let keep = wanted.iter().any(|c| c.node == *node);
             if !keep {
                 link.abort();
@@ -31,8 +33,7 @@ pub(crate) async fn keep_connected(
         });
         for coordinator in wanted {
             links.entry(coordinator.node).or_insert_with(|| {
-                let link = keep_one(Arc::clone(&peers), coordinator.node, reconnect_max);
-                tokio::spawn(link).abort_handle()
+                tasks.spawn(keep_one(Arc::clone(&peers), coordinator.node, reconnect_max))
             });
         }
         if lists.changed().await.is_err() {

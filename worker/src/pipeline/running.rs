@@ -178,7 +178,8 @@ impl Running {
                         return Some(reason);
                     }
                 }
-                reason = HeadTask::ended(&mut self.head) => return reason,
+                // A head that was told to end is not lost.
+                reason = HeadTask::ended(&mut self.head) => return reason.filter(|_| stop_open),
                 why = &mut *stopped, if stop_open => {
                     stop_open = false;
                     let why = why.unwrap_or(Stop::Removed);

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use worker::{Config, Timeouts, Worker, WorkerError};
 
-/// Everything in a test must happen within this time.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// What has not happened by then hangs; machines may be slow.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) struct Lab {
     pub(crate) ca: ClusterCa,

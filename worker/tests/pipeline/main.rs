@@ -127,9 +127,9 @@ async fn split_over_three_nodes_the_tokens_are_those_of_one_process() {
         let (epoch, plan) = (i as u64 + 1, cluster.plan(cuts));
         cluster.coordinator.desire(&cluster.nodes(), epoch, &plan, &cluster.nodes()[..1]).await;
         cluster.deploy(&cuts.iter().map(|c| c.0).collect::<Vec<_>>(), epoch, &plan).await;
-        let answers = PROMPTS.map(|prompt| cluster.generate(cuts[0].0, epoch, prompt, 12));
+        let answers = PROMPTS.map(|prompt| cluster.generate(cuts[0].0, epoch, prompt, 8));
         for (prompt, answer) in PROMPTS.iter().zip(futures::future::join_all(answers).await) {
-            assert_eq!(answer, (cluster.alone(prompt, 12), GenerateEvent::Finished(done)));
+            assert_eq!(answer, (cluster.alone(prompt, 8), GenerateEvent::Finished(done)));
         }
     }
 }
@@ -167,8 +167,8 @@ async fn a_killed_worker_ends_its_sequences_and_the_next_epoch_answers_the_same(
     let mut cluster = Cluster::start(3).await;
     cluster.deploy(&[0, 1, 2], 1, &cluster.plan(&[(0, 2), (1, 3), (2, 4)])).await;
     let head = cluster.workers[0].node;
-    let expected = cluster.alone(&[1, 5, 9], 200);
-    let running = cluster.coordinator.generate(head, 1, &request(&[1, 5, 9], 200)).await;
+    let expected = cluster.alone(&[1, 5, 9], 100);
+    let running = cluster.coordinator.generate(head, 1, &request(&[1, 5, 9], 100)).await;
     let mut running = running.expect("accepted");
     assert_eq!(running.next().await, Some(GenerateEvent::Accepted));
     let mut before = Vec::new();
@@ -191,7 +191,7 @@ async fn a_killed_worker_ends_its_sequences_and_the_next_epoch_answers_the_same(
 
     // The head's own layers stay as they are, the rest moves to the last worker.
     cluster.deploy(&[0, 2], 2, &cluster.plan(&[(0, 2), (2, 4)])).await;
-    let mut resumed = request(&[1, 5, 9], 200);
+    let mut resumed = request(&[1, 5, 9], 100);
     (resumed.emitted, resumed.resumed) = (before.clone(), true);
     let resumed = cluster.coordinator.generate(head, 2, &resumed).await.expect("accepted");
     let (rest, last) = resumed.finish().await;
