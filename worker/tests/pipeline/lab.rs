@@ -78,8 +78,8 @@ impl RunningWorker {
             .build()
             .expect("runtime");
         let (shutdown, asked) = oneshot::channel::<()>();
-        let (end_sender, ended) = std::sync::mpsc::channel();
-        let (node_sender, node) = std::sync::mpsc::channel();
+        let (end_sender, ended) = std::sync::mpsc::sync_channel(1);
+        let (node_sender, node) = std::sync::mpsc::sync_channel(1);
         runtime.spawn(async move {
             let worker = Worker::start(config).await.expect("starts");
             node_sender.send(worker.node()).expect("waited for");
