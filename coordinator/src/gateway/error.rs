@@ -127,16 +127,15 @@ impl ApiError {
     /// A sequence that could not run to its end.
     pub fn from_failure(failure: Failure) -> Self {
         match failure {
-            Failure::NoReplica { shortage, waited, ran } => {
-                let (kind, reason) = match shortage {
-                    Some(s) => (s.kind, s.reason),
-                    None => (ShortageKind::NoCapacity, "no replica is ready".to_owned()),
-                };
-                let code = match kind {
+            Failure::NoReplica { shortage, lost, waited, ran } => {
+                let code = match shortage.as_ref().map(|s| s.kind) {
                     _ if ran => "node_lost",
-                    ShortageKind::Loading => "model_loading",
-                    ShortageKind::NoCapacity | ShortageKind::Gone => "no_capacity",
+                    Some(ShortageKind::Loading) => "model_loading",
+                    Some(ShortageKind::NoCapacity | ShortageKind::Gone) => "no_capacity",
+                    None => "overloaded",
                 };
+                let reason = shortage.map(|s| s.reason).or(lost);
+                let reason = reason.unwrap_or_else(|| "none is ready".to_owned());
                 let waited = waited.as_secs();
                 Self::unavailable(code, format!("No replica after {waited} s of waiting: {reason}"))
             }

@@ -67,6 +67,7 @@ pub struct RequestLife {
     failures: u32,
     /// Accepted submissions that were lost since the last token.
     losses: u32,
+    last_loss: Option<String>,
 }
 
 enum State {
@@ -97,6 +98,7 @@ impl RequestLife {
             unowned_since: now,
             failures: 0,
             losses: 0,
+            last_loss: None,
         }
     }
 
@@ -280,6 +282,7 @@ impl RequestLife {
                 return self.end(Action::Fail(failure), actions);
             }
         }
+        self.last_loss = Some(reason);
         self.submit(now, actions);
     }
 
@@ -342,6 +345,7 @@ impl RequestLife {
     fn give_up(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let failure = Failure::NoReplica {
             shortage: self.route.shortage.clone(),
+            lost: self.last_loss.take(),
             waited: now.saturating_sub(self.unowned_since),
             ran: self.form.is_some(),
         };

@@ -33,6 +33,8 @@ pub enum Failure {
     /// No replica accepted the sequence within the wait; `ran` when one had before.
     NoReplica {
         shortage: Option<Shortage>,
+        /// Why the last submission failed.
+        lost: Option<String>,
         waited: Duration,
         ran: bool,
     },
