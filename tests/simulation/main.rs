@@ -1,11 +1,16 @@
 //! Seeds of the cluster simulation, and a planted bug per invariant that must be noticed.
 
+mod promises;
+
+use std::ops::Range;
 use std::panic::resume_unwind;
 
 use tests::sim::{self, Sabotage, Summary};
 
 /// Seeds that the ordinary test run plays.
 const SEEDS: u64 = 200;
+/// And the long one.
+const SEEDS_LONG: u64 = 10_000;
 /// Seeds that a planted bug may take to show.
 const SEEDS_PLANTED: u64 = 40;
 
@@ -16,10 +21,25 @@ fn every_invariant_holds_on_every_seed() {
         play(seed);
         return;
     }
+    assert_eventful(&play_all(0..SEEDS));
+}
+
+/// A tenth of them unless `TRIREME_TEST_SHARE` is `full`.
+#[test]
+#[ignore = "minutes"]
+fn every_invariant_holds_on_many_more_seeds() {
+    let full = variable("TRIREME_TEST_SHARE").is_some_and(|share| share == "full");
+    let seeds = if full { SEEDS_LONG } else { SEEDS_LONG / 10 };
+    play_all(SEEDS..SEEDS + seeds);
+}
+
+/// Spread over the cores; the first broken seed is reported.
+fn play_all(seeds: Range<u64>) -> Summary {
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u64);
     let mut all = Summary::default();
     std::thread::scope(|scope| {
-        let share = |first: u64| (first..SEEDS).step_by(workers as usize).map(play);
+        let share =
+            |first: u64| (seeds.start + first..seeds.end).step_by(workers as usize).map(play);
         let threads: Vec<_> = (0..workers)
             .map(|first| scope.spawn(move || share(first).collect::<Vec<_>>()))
             .collect();
@@ -28,12 +48,13 @@ fn every_invariant_holds_on_every_seed() {
             summaries.iter().for_each(|summary| all.add(summary));
         }
     });
-    assert_eventful(&all);
+    all
 }
 
 /// What never happens is not tested.
 fn assert_eventful(all: &Summary) {
-    let Summary { tokens, resumes, failures, preemptions, cancels, epochs, .. } = *all;
+    let Summary { tokens, resumes, failures, preemptions, cancels, .. } = *all;
+    let epochs = all.plans.len() as u64;
     let usual = [resumes, cancels, epochs.saturating_sub(SEEDS)];
     let often = usual.iter().all(|count| *count > SEEDS / 2);
     assert!(often && preemptions > SEEDS / 10, "too peaceful: {all:?}");
@@ -86,8 +107,12 @@ fn assert_noticed(sabotage: Sabotage, invariant: &str) {
     assert!(broken.contains(invariant), "{sabotage:?} was taken for: {broken}");
 }
 
-#[allow(clippy::disallowed_methods, reason = "a test is given no arguments")]
 fn chosen_seed() -> Option<u64> {
-    let text = std::env::var("TRIREME_SEED").ok()?;
+    let text = variable("TRIREME_SEED")?;
     Some(text.parse().expect("TRIREME_SEED is a number"))
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test is given no arguments")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

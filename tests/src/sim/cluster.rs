@@ -231,7 +231,10 @@ impl Cluster {
         }
         let mut state = (*self.state).clone();
         let index = state.applied + 1;
-        self.summary.epochs += u64::from(matches!(change, Change::PlacePlan { .. }));
+        if let Change::PlacePlan { plan, .. } = &change {
+            let nodes = plan.ranks().map(|(_, _, rank)| worker_of(rank.node)).collect();
+            self.summary.plans.push((self.agenda.now(), nodes));
+        }
         state.apply(super::setting::command(self.agenda.now(), change), index);
         self.state = Arc::new(state);
         for index in 0..self.coordinators.len() {

@@ -6,7 +6,7 @@ use super::network::Place;
 use super::random::Random;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The process dies, its peers are told by their kernels, and it comes back later.
     Kill { place: Place, back: Duration },
     /// The machine is off: nobody is told.

@@ -23,13 +23,15 @@ mod workload;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use faults::Fault;
+pub use network::Place;
 pub use observation::{End, Fate, Observation, SchedulerName, Summary};
 pub use sabotage::Sabotage;
 pub use workload::Client;
 
 use clock::Agenda;
 use cluster::{Cluster, Happening};
-use network::{Network, Place};
+use network::Network;
 use random::Random;
 use setting::CONTEXT_LENGTH;
 use sim_coordinator::SimCoordinator;
@@ -53,6 +55,23 @@ pub fn run(seed: u64, sabotage: Sabotage) -> Result<Summary, String> {
     let mut random = Random::new(seed);
     let clients = clients(&mut random);
     let faults = faults::schedule(&mut random, WORKERS, COORDINATORS, FAULTS_FROM, HEALED);
+    play(&mut cluster(random, clients, &faults, sabotage))
+}
+
+/// Plays one fault alone, under a steady load; for the times that are promised.
+pub fn run_one_fault(seed: u64, at: Duration, fault: Fault) -> Result<Summary, String> {
+    let mut random = Random::new(seed);
+    let (start, length) = (Duration::from_secs(1), CONTEXT_LENGTH);
+    let clients = workload::clients(&mut random, 40, start, HEALED, length, false);
+    play(&mut cluster(random, clients, &[(at, fault)], Sabotage::None))
+}
+
+fn cluster(
+    mut random: Random,
+    clients: Vec<Client>,
+    faults: &[(Duration, Fault)],
+    sabotage: Sabotage,
+) -> Cluster {
     let mut cluster = Cluster {
         agenda: Agenda::default(),
         network: Network::new(Random::new(random.draw())),
@@ -75,15 +94,14 @@ pub fn run(seed: u64, sabotage: Sabotage) -> Result<Summary, String> {
         }
     }
     for (at, fault) in faults {
-        cluster.agenda.at(at, Happening::Fault(fault));
+        cluster.agenda.at(*at, Happening::Fault(*fault));
     }
     let coordinators = (0..COORDINATORS).map(Place::Coordinator);
     for place in coordinators.chain((0..WORKERS).map(Place::Worker)) {
         cluster.agenda.at(Duration::ZERO, Happening::Restart(place));
     }
     cluster.agenda.at(Duration::from_millis(1), Happening::Elect);
-    play(&mut cluster)?;
-    Ok(cluster.summary)
+    cluster
 }
 
 fn clients(random: &mut Random) -> Vec<Client> {
@@ -100,7 +118,7 @@ fn clients(random: &mut Random) -> Vec<Client> {
     clients
 }
 
-fn play(cluster: &mut Cluster) -> Result<(), String> {
+fn play(cluster: &mut Cluster) -> Result<Summary, String> {
     cluster.play(HEALED)?;
     cluster.network.heal();
     let mut until = SETTLED + Duration::from_secs(3);
@@ -113,5 +131,6 @@ fn play(cluster: &mut Cluster) -> Result<(), String> {
     }
     // The heads hear of the last cancels.
     cluster.play(until + Duration::from_secs(1))?;
-    cluster.check_end()
+    cluster.check_end()?;
+    Ok(cluster.summary.clone())
 }

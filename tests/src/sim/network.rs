@@ -7,7 +7,7 @@ use super::random::Random;
 
 /// A process that talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub enum Place {
     Worker(usize),
     Coordinator(usize),
 }

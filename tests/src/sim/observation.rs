@@ -54,7 +54,7 @@ pub struct End {
 }
 
 /// What a simulation went through; shows that it was not an idle one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub tokens: u64,
     pub submissions: u64,
@@ -64,7 +64,8 @@ pub struct Summary {
     pub failures: u64,
     pub preemptions: u64,
     pub cancels: u64,
-    pub epochs: u64,
+    /// When each plan was committed, and the node of each of its stages.
+    pub plans: Vec<(Duration, Vec<usize>)>,
 }
 
 impl Summary {
@@ -92,6 +93,6 @@ impl Summary {
         self.failures += other.failures;
         self.preemptions += other.preemptions;
         self.cancels += other.cancels;
-        self.epochs += other.epochs;
+        self.plans.extend(other.plans.iter().cloned());
     }
 }
