@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use checkpoint::{GgufVocabulary, TextAssets, TokenKind, Vocabulary};
+use proptest::prelude::*;
 use protocol::ids::TokenId;
 
 use super::{fixture, open};
@@ -173,4 +174,78 @@ fn unknown_kinds_are_errors_that_name_them() {
         ..small_sentence_piece()
     };
     assert!(matches!(Text::new(&assets), Err(TextError::BadTokenizer { .. })));
+}
+
+#[test]
+fn every_known_kind_splits_any_text_into_what_reads_back() {
+    const KINDS: [&str; 20] = [
+        "default",
+        "gpt-2",
+        "smollm",
+        "llama-bpe",
+        "qwen2",
+        "qwen35",
+        "tekken",
+        "gpt-4o",
+        "tiny_aya",
+        "falcon",
+        "deepseek-llm",
+        "deepseek-coder",
+        "deepseek-v3",
+        "bloom",
+        "viking",
+        "bailingmoe",
+        "seed-coder",
+        "superbpe",
+        "exaone-moe",
+        "starcoder",
+    ];
+    let mut assets =
+        checkpoint::open_text(&fixture("golden/qwen2-tied.gguf")).expect("the text side opens");
+    for kind in KINDS {
+        let Vocabulary::Gguf(vocabulary) = &mut assets.vocabulary else { panic!("a GGUF file") };
+        vocabulary.pre = Some(kind.to_owned());
+        let text = Text::new(&assets).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        let input = "  It's 12345 (naïve) words,\tΩmega 中文字 การ e\u{301}\r\n\n x=~|`'LL 🦙  ";
+        let ids = text.encode(input, false).expect("encodes");
+        assert_eq!(text.decode(&ids, false), input, "{kind}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_strange_vocabulary_is_an_error_or_works_but_never_panics(
+        entries in proptest::collection::vec(("[ab \u{2581}Ġé<>0x]{0,4}", 0..6_usize), 0..24),
+        merges in proptest::collection::vec("[ab Ġ]{0,6}", 0..8),
+        byte_level in any::<bool>(),
+        pre in prop_oneof![Just("default"), Just("llama-bpe"), Just("superbpe"), Just("bloom")],
+        input in "[ab é<>0x\n7\u{1F999}]{0,24}",
+    ) {
+        const KINDS: [TokenKind; 6] = [
+            TokenKind::Normal,
+            TokenKind::Unknown,
+            TokenKind::Control,
+            TokenKind::UserDefined,
+            TokenKind::Unused,
+            TokenKind::Byte,
+        ];
+        let vocabulary = GgufVocabulary {
+            model: if byte_level { "gpt2" } else { "llama" }.to_owned(),
+            pre: Some(pre.to_owned()),
+            scores: entries.iter().map(|(text, _)| text.len() as f32).collect(),
+            kinds: entries.iter().map(|(_, kind)| KINDS[*kind]).collect(),
+            tokens: entries.into_iter().map(|(text, _)| text).collect(),
+            merges,
+            add_space_prefix: None,
+            unknown: None,
+        };
+        let mut assets = small_sentence_piece();
+        assets.vocabulary = Vocabulary::Gguf(vocabulary);
+        if let Ok(text) = Text::new(&assets) {
+            let ids = text.encode(&input, true).unwrap_or_default();
+            let _ = text.decode(&ids, true);
+        }
+    }
 }
