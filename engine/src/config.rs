@@ -13,7 +13,7 @@ const BLOCK_SIZE: u32 = 16;
 const STEP_TOKENS: u32 = 256;
 
 /// Far above any model's; bounds what is allocated before a tensor's shape is seen.
-const HEAD_DIM_MAX: u32 = 1024;
+pub(crate) const HEAD_DIM_MAX: u32 = 1024;
 
 /// The stage's part of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

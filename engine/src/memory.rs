@@ -1,6 +1,6 @@
 //! What a stage takes of a device's memory.
 
-use protocol::model_spec::ModelSpec;
+use protocol::model_spec::{LayerRange, ModelSpec};
 
 use crate::config::StageConfig;
 use crate::state::KvPool;
@@ -16,8 +16,13 @@ pub struct StageMemory {
 }
 
 impl StageMemory {
-    /// What a stage will hold, before it is loaded. `config.layers` lies inside the model.
+    /// What a stage will hold, before it is loaded.
+    ///
+    /// Layers that the model does not have count nothing: `Stage::load` refuses them by name.
     pub fn estimate(spec: &ModelSpec, config: &StageConfig) -> Self {
+        let end = config.layers.end.0.min(spec.layer_count());
+        let layers = LayerRange::new(config.layers.start.0.min(end), end);
+        let config = &StageConfig { layers, ..*config };
         let whole = config.layers == spec.all_layers();
         // A tied matrix serves both ends of a single stage.
         let shared = if whole && spec.tied_embeddings { spec.embedding_bytes } else { 0 };
@@ -29,6 +34,6 @@ impl StageMemory {
     }
 
     pub fn total(&self) -> u64 {
-        self.weights + self.kv + self.workspace
+        self.weights.saturating_add(self.kv).saturating_add(self.workspace)
     }
 }

@@ -1,8 +1,9 @@
 //! Buffers of a stage, allocated when it loads: a step allocates next to nothing.
 
+use protocol::limits::STEP_TOKENS_MAX;
 use protocol::model_spec::ModelSpec;
 
-use crate::config::StageConfig;
+use crate::config::{HEAD_DIM_MAX, StageConfig};
 use crate::layers::{LOGIT_ROWS, MatmulScratch, RopeRows, attention_scratch_floats};
 
 /// Rows that run through a layer together. What a row yields does not depend on it; it bounds
@@ -113,10 +114,10 @@ impl Workspace {
             config.kv.context_length,
             config.kv.block_size,
         );
-        let threads = rayon::current_num_threads() as u64;
-        4 * (floats + threads * thread)
-            + wire_bytes as u64
-            + MatmulScratch::bytes(tile, widths.inputs_max(), widths.outputs_max())
+        let threads = (rayon::current_num_threads() as u64).saturating_mul(thread);
+        let matmul = MatmulScratch::bytes(tile, widths.inputs_max(), widths.outputs_max());
+        let floats = floats.saturating_add(threads).saturating_mul(4);
+        floats.saturating_add(matmul).saturating_add(wire_bytes as u64)
     }
 }
 
@@ -139,7 +140,7 @@ impl TileSpace {
 
 impl Widths {
     fn of(spec: &ModelSpec) -> Self {
-        let head_dim = spec.attention.head_dim as usize;
+        let head_dim = spec.attention.head_dim.min(HEAD_DIM_MAX) as usize;
         Self {
             hidden: spec.hidden_size as usize,
             query: spec.attention.heads as usize * head_dim,
@@ -168,7 +169,8 @@ struct Sizes {
 
 impl Sizes {
     fn of(spec: &ModelSpec, config: &StageConfig) -> Self {
-        let rows = config.kv.step_tokens_max as usize;
+        // An estimate may be asked of a plan that loading refuses.
+        let rows = (config.kv.step_tokens_max as usize).min(STEP_TOKENS_MAX);
         let last = config.layers.end.0 == spec.layer_count();
         let sequences = (config.kv.sequences_max as usize).min(rows);
         let widths = Widths::of(spec);

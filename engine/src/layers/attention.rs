@@ -185,5 +185,6 @@ pub(crate) fn attention_scratch_floats(
     block_size: u32,
 ) -> u64 {
     let group = u64::from(spec.heads / spec.kv_heads.max(1));
-    u64::from(block_size) * u64::from(spec.head_dim) + group * u64::from(context_length)
+    let block = u64::from(block_size) * u64::from(spec.head_dim);
+    block.saturating_add(group.saturating_mul(u64::from(context_length)))
 }

@@ -186,6 +186,20 @@ fn the_estimate_of_memory_is_what_a_stage_holds() {
 }
 
 #[test]
+fn an_estimate_for_an_impossible_plan_is_a_number() {
+    let model = model();
+    let mut config = config(LayerRange::new(3, 9), KvType::F16, ActivationType::F32);
+    config.kv.step_tokens_max = u32::MAX;
+    config.kv.context_length = u32::MAX;
+    (config.kv.blocks, config.kv.block_size) = (u32::MAX, u32::MAX);
+    assert!(StageMemory::estimate(&model.manifest.spec, &config).total() > 1 << 60);
+    let refused = Stage::load(&model.manifest, &model, &config, &mut |_| {});
+    assert!(matches!(refused, Err(EngineError::BadLayerRange { .. })));
+    config.layers = LayerRange::new(3, 4);
+    assert!(Stage::load(&model.manifest, &model, &config, &mut |_| {}).is_err());
+}
+
+#[test]
 fn a_stage_without_rows_still_ends_and_starts_sequences() {
     let model = model();
     let mut stages = chain(&model, &[2], KvType::F16, ActivationType::F32);
