@@ -37,7 +37,9 @@ pub async fn serve(
         let Some(frame) = frame? else { return Ok(()) };
         match frame.open(FrameKind::WeightRequest)? {
             WeightRequest::Blob { digest } => {
-                let piece = store.blob(digest).map(|found| found.map(|b| (WeightPiece::Blob, b)));
+                let store = Arc::clone(&store);
+                let found = blocking(move || store.blob(digest)).await;
+                let piece = found.map(|blob| blob.map(|bytes| (WeightPiece::Blob, bytes)));
                 send(&mut writer, piece).await?;
             }
             WeightRequest::Chunks { manifest, first, count } => {
