@@ -32,7 +32,7 @@ impl ChunkSet {
         (0..self.count).all(|index| self.contains(index))
     }
 
-    /// Count (u32, little-endian), bitmap, CRC-free: the file is replaced as a whole.
+    /// Count (u32, little-endian), then the bitmap. No checksum: the file is replaced as a whole.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.count.to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.bits);

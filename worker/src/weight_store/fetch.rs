@@ -109,7 +109,7 @@ impl Fetch<'_> {
                 if missing.is_empty() {
                     return Ok(());
                 }
-                match self.from_holder(*node, &missing, peers).await? {
+                match self.take_from(*node, &missing, peers).await? {
                     Ok(()) => {}
                     Err(HolderFault::NotHeld) => not_held += 1,
                     Err(HolderFault::Lost(reason)) => {
@@ -134,7 +134,7 @@ impl Fetch<'_> {
     }
 
     /// Takes what one holder gives. The outer error ends the fetch, the inner one this holder.
-    async fn from_holder<P: Peers>(
+    async fn take_from<P: Peers>(
         &mut self,
         node: NodeId,
         missing: &[u32],
