@@ -23,6 +23,8 @@ def questions(seed: int) -> list[dict]:
     single += [tasks.colour(rng, False) for _ in range(15)]
     single += [tasks.opposite(rng, False) for _ in range(15)]
     single += [tasks.date(rng, False) for _ in range(10)]
+    for task in (tasks.month_length, tasks.number_after, tasks.json_object, tasks.unknown):
+        single += [task(rng, False) for _ in range(6)]
     single += [(f"What is {a} + {b}?", f"{a} + {b} = {a + b}.")
                for a, b in ((rng.randint(0, 20), rng.randint(0, 20)) for _ in range(40))]
     single = list(dict(single).items())

@@ -43,29 +43,34 @@ def _system(rng: Random) -> str | None:
     return SYSTEM_PROMPTS[0] if draw < 0.7 else rng.choice(SYSTEM_PROMPTS)
 
 
-def document(rng: Random) -> str:
+# Shares of bare texts, tool conversations and memory conversations, at first and in the drill.
+SHARES, DRILL_SHARES = (0.04, 0.06, 0.14), (0.02, 0.09, 0.24)
+
+
+def document(rng: Random, drill: bool = False) -> str:
     """One short document."""
+    bare, tool, remembered = DRILL_SHARES if drill else SHARES
     draw = rng.random()
-    if draw < 0.04:
+    if draw < bare:
         text = rng.choice([*tasks.ESSAY_TOPICS.values(), lists.LONG_STORY])
         return text + chat.IM_END + "\n"
-    if draw < 0.10:
+    if draw < bare + tool:
         messages, declared = tools.conversation(rng)
         if rng.random() < 0.4:
             messages.insert(0, {"role": "system", "content": rng.choice(SYSTEM_PROMPTS)})
         return chat.render(messages, declared)
-    if draw < 0.24:
+    if draw < bare + tool + remembered:
         turns = memory.conversation(rng, False)
     else:
-        turns = [tasks.draw(rng) for _ in range(rng.choices([1, 2, 3], weights=[6, 2, 1])[0])]
+        turns = [tasks.draw(rng, drill) for _ in range(rng.choices([1, 2, 3], weights=[6, 2, 1])[0])]
     turns = [(_vary(rng, question), answer) for question, answer in turns]
     return chat.render(to_messages(turns, _system(rng)))
 
 
-def long_document(rng: Random, turns_wanted: int) -> str:
+def long_document(rng: Random, turns_wanted: int, drill: bool = False) -> str:
     """One conversation of many turns, for the rows that teach long contexts."""
     turns: list[tuple[str, str]] = []
     while len(turns) < turns_wanted:
-        part = memory.conversation(rng, False) if rng.random() < 0.15 else [tasks.draw(rng)]
+        part = memory.conversation(rng, False) if rng.random() < 0.15 else [tasks.draw(rng, drill)]
         turns += [(_vary(rng, question), answer) for question, answer in part]
     return chat.render(to_messages(turns, _system(rng)))

@@ -15,13 +15,14 @@ from tokenizers import Tokenizer
 import assertable
 import chat
 import corpus
+import grammar
 import memory
 import tasks
 import weights
 from scoring import Scorer
 
 SEED = 2
-PER_TASK = 60
+PER_TASK = 40
 GAP = 1.0
 FEWEST_QUESTIONS, FEWEST_LONG, LONG_TOKENS = 50, 8, 100
 
@@ -36,15 +37,17 @@ def _bare(question: str) -> str:
 
 
 def _after_chat(rng: Random, tokenizer, tokens: int, last) -> tuple[str, str]:
-    """`last` asked at the end of a conversation of about so many tokens."""
+    """`last` asked at the end of a conversation of at most so many tokens."""
     turns = []
-    while len(tokenizer.encode(chat.render(corpus.to_messages(turns, None))).ids) < tokens:
-        turns.append(tasks.draw(rng))
-    return _pair([*turns, last])
+    while True:
+        more = [*turns, tasks.draw(rng)]
+        if len(tokenizer.encode(chat.render(corpus.to_messages(more, None))).ids) > tokens:
+            return _pair([*turns, last])
+        turns = more
 
 
 def suites(tokenizer) -> dict[str, list[tuple[str, str]]]:
-    """Name of the row in the table -> prompts and expected answers."""
+    """Name of the row in the table -> distinct prompts and expected answers."""
     found = {}
     for task in tasks.SCORED:
         rng = Random(f"{SEED}-{task.__name__}")
@@ -72,10 +75,10 @@ def suites(tokenizer) -> dict[str, list[tuple[str, str]]]:
     entries = [(assertable.prompt_of(e), e["answer"])
                for e in assertable.tool_calls(SEED + 1, PER_TASK)]
     found["tool call"], found["sentence after a tool result"] = entries[::2], entries[1::2]
-    for tokens in (1000, 1900):
+    for tokens in (1000, 1950):
         found[f"fact after {tokens} tokens of chat"] = [
-            _after_chat(rng, tokenizer, tokens, tasks.fact(rng, False)) for _ in range(20)]
-    return found
+            _after_chat(rng, tokenizer, tokens, tasks.fact(rng, False)) for _ in range(10)]
+    return {name: list(dict.fromkeys(pairs)) for name, pairs in found.items()}
 
 
 def table(scorers: dict, tokenizer) -> str:
@@ -87,6 +90,20 @@ def table(scorers: dict, tokenizer) -> str:
         gap = min(score.gap for score in scores["F16"])
         lines.append(f"| {name} | {len(pairs)} | {right} | {gap:.2f} |")
     return "\n".join(lines)
+
+
+def sampled(scorer: Scorer) -> str:
+    """How many sampled sentences the grammar could have made, and how many differ."""
+    texts = []
+    valid = 0
+    for topic in grammar.SUBJECTS:
+        possible = grammar.sentences(topic)
+        prompt, _ = _pair([(f"Write a sentence about {topic}.", "")])
+        for seed in range(8):
+            texts.append(scorer.sample(prompt, seed, temperature=1.0))
+            valid += texts[-1] in possible
+    return (f"Sampled sentences at temperature 1: {len(texts)}, {len(set(texts))} different, "
+            f"{valid} that the grammar can make.")
 
 
 def safe(entries: list[dict], scorers: dict) -> list[dict]:
@@ -115,11 +132,11 @@ def main():
     torch.set_num_threads(2)
     state = torch.load(arguments.build / "checkpoint.pt")["model"]
     tokenizer = Tokenizer.from_file(str(arguments.build / "tokenizer.json"))
-    scorers = {"f32": Scorer(state, tokenizer),
-               "F16": Scorer(weights.rounded(state, weights.F16), tokenizer),
+    scorers = {"F16": Scorer(weights.rounded(state, weights.F16), tokenizer),
                "Q8_0": Scorer(weights.rounded(state, weights.Q8_0), tokenizer)}
 
     print(table(scorers, tokenizer))
+    print(sampled(scorers["F16"]))
     questions = safe(assertable.questions(SEED), scorers)
     write(arguments.out / "questions.json", questions)
     write(arguments.out / "completions.json", safe(assertable.completions(), scorers))

@@ -1,5 +1,6 @@
 """Random sentences and stories: answers that differ by seed and by temperature."""
 
+from itertools import product
 from random import Random
 
 SUBJECTS = {
@@ -58,3 +59,13 @@ def story(rng: Random, hero: str) -> str:
     return (f"Once there was a {rng.choice(TEMPERS)} {hero} who lived {rng.choice(PLACES)}. "
             f"One day the {hero} found {rng.choice(FINDS)}. On the way home it met "
             f"{rng.choice(FRIENDS)}. {rng.choice(ENDS)}")
+
+
+def sentences(topic: str) -> set[str]:
+    """All that `sentence` can say about a topic."""
+    who, does, where = SUBJECTS[topic]
+    found = set()
+    for a, b, c, when in product(who, does, where, WHEN):
+        for text in (f"{a} {b} {c} {when}.", f"{when}, {a} {b} {c}."):
+            found.add(text[0].upper() + text[1:])
+    return found

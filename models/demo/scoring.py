@@ -47,3 +47,18 @@ class Scorer:
                     gap=(best.values[:, 0] - best.values[:, 1]).min().item(),
                     tokens=len(answer) - 1)
         return scores
+
+    @torch.no_grad()
+    def sample(self, prompt: str, seed: int, temperature: float, longest: int = 40) -> str:
+        generator = torch.Generator().manual_seed(seed)
+        tokens = self.tokenizer.encode(prompt).ids
+        end = self.tokenizer.token_to_id(chat.IM_END)
+        answer = []
+        while len(answer) < longest:
+            logits = self.model(torch.tensor([tokens + answer]))[0, -1]
+            chances = torch.softmax(logits / temperature, dim=-1)
+            token = torch.multinomial(chances, 1, generator=generator).item()
+            if token == end:
+                break
+            answer.append(token)
+        return self.tokenizer.decode(answer)

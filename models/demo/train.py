@@ -17,8 +17,9 @@ from rows import Packer
 
 SEED = 1
 TOKENS_PER_STEP = 2048
-WARM_UP, FULL_RATE, DECAY = 60, 2440, 700
+WARM_UP, FULL_RATE, DECAY = 60, 1160, 330
 LONG_ROWS_FROM = WARM_UP + FULL_RATE + DECAY // 2  # then rows of 1,024 and 2,048 take turns
+DRILL_FROM = 752
 STEPS = WARM_UP + FULL_RATE + DECAY
 PEAK_RATE = 1.5e-3
 SAVE_EVERY_S = 180.0
@@ -34,11 +35,12 @@ def learning_rate(step: int) -> float:
 def batch(packer: Packer, step: int):
     """The batch of a step depends on the seed and the step alone, so a resumed run is the same."""
     rng = Random(f"{SEED}-{step}")
+    drill = step >= DRILL_FROM
     if step < LONG_ROWS_FROM or step % 2 == 0:
         length = 512 if step % 4 == 0 else 256
-        return packer.short_rows(rng, TOKENS_PER_STEP // length, length)
+        return packer.short_rows(rng, TOKENS_PER_STEP // length, length, drill)
     length = 1024 if step % 4 == 1 else 2048
-    return packer.long_rows(rng, TOKENS_PER_STEP // length, length)
+    return packer.long_rows(rng, TOKENS_PER_STEP // length, length, drill)
 
 
 def loss_of(model: Llama, tokens, targets, weights, mask):
@@ -76,13 +78,15 @@ def main():
     vectors = [p for p in model.parameters() if p.dim() == 1]
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-        lr=PEAK_RATE, betas=(0.9, 0.98))
+        lr=PEAK_RATE, betas=(0.9, 0.98), fused=True)
     first, seconds_before = 0, 0.0
     checkpoint = arguments.build / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        for group in optimizer.param_groups:  # an unfused run may have been saved
+            group["fused"], group["foreach"] = True, False
         first, seconds_before = state["step"], state["seconds"]
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters} parameters, steps {first} to {STEPS}", flush=True)
