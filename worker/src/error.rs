@@ -31,7 +31,14 @@ pub enum WorkerError {
         "node {node} device {device} has {free_bytes} bytes free of {usable_bytes}, \
          the stage needs {needed_bytes}"
     )]
-    OutOfMemory { node: String, device: u32, needed_bytes: u64, free_bytes: u64, usable_bytes: u64 },
+    OutOfMemory {
+        /// Name of this node.
+        node: String,
+        device: u32,
+        needed_bytes: u64,
+        free_bytes: u64,
+        usable_bytes: u64,
+    },
     #[error("the plan names device {device}, this node has {devices}")]
     NoSuchDevice { device: u32, devices: usize },
     #[error("stage {layers} has {ranks} ranks: tensor-parallel stages cannot run on this build")]

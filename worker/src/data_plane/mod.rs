@@ -35,9 +35,10 @@ pub(crate) struct Services {
     pub(crate) store: Arc<WeightStore>,
 }
 
+type Dialled = mpsc::Sender<quinn::Connection>;
+
 /// Connections that this node dialled, on their way to being served.
-pub(crate) fn dialled_queue() -> (mpsc::Sender<quinn::Connection>, mpsc::Receiver<quinn::Connection>)
-{
+pub(crate) fn dialled_queue() -> (Dialled, mpsc::Receiver<quinn::Connection>) {
     mpsc::channel(DIALLED_MAX)
 }
 
@@ -55,7 +56,9 @@ pub(crate) async fn serve(
             }
             Some(connection) = dialled.recv() => {
                 match peer_identity(&connection) {
-                    Ok(peer) => drop(tokio::spawn(serve_connection(connection, peer, services.clone()))),
+                    Ok(peer) => {
+                        tokio::spawn(serve_connection(connection, peer, services.clone()));
+                    }
                     Err(error) => tracing::warn!(%error, "dialled peer without an identity"),
                 }
             }

@@ -31,7 +31,8 @@ pub(crate) async fn serve(
         waiting_for: "its request was due",
     })??;
     let request: GenerateRequest = frame.open(FrameKind::Generate)?;
-    tracing::debug!(request = %request.request_id, prompt_tokens = request.prompt.len(), "submitted");
+    let prompt_tokens = request.prompt.len();
+    tracing::debug!(request = %request.request_id, prompt_tokens, "submitted");
     let Some(submission) = head.submit(request).await else {
         return send(&mut writer, key, &over()).await;
     };

@@ -1,4 +1,4 @@
-//! A pipeline from its first edge to its end: connects, wires queues and threads, waits, takes down.
+//! A pipeline from its first edge to its end: connects, wires queues and threads, takes them down.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A small cluster in this process: a CA, a model of random weights, workers on runtimes of their own.
+//! A small cluster in this process: a CA, a model of random weights, workers on their own threads.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
