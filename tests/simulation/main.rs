@@ -74,6 +74,7 @@ fn play(seed: u64) -> Summary {
 fn a_seed_always_plays_the_same() {
     let twice = [(); 2].map(|()| sim::run(7, Sabotage::SharedBlock));
     assert_eq!(twice[0], twice[1]);
+    assert_eq!(play(8), play(8));
 }
 
 #[test]
