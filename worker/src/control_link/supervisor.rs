@@ -6,6 +6,7 @@ use protocol::control::CoordinatorAddress;
 use protocol::ids::NodeId;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::{Shared, session};
@@ -50,16 +51,19 @@ async fn supervise(shared: Shared, mut lists: watch::Receiver<Vec<CoordinatorAdd
     }
 }
 
-/// Attaches again and again; a session that worked starts the pauses over.
+/// Attaches again and again; a session that lasted starts the pauses over.
 async fn keep_attached(shared: Shared, coordinator: CoordinatorAddress) {
     let mut backoff = Backoff::new(shared.reconnect_max);
     loop {
+        let started = Instant::now();
         let ended = session::run(&shared, &coordinator).await;
+        if started.elapsed() > shared.reconnect_max {
+            backoff.reset();
+        }
         let node = coordinator.node.short();
         match ended {
             Ok(()) => {
-                tracing::info!(coordinator = %node, "control stream closed by the coordinator");
-                backoff.reset();
+                tracing::info!(coordinator = %node, "control stream closed by the coordinator")
             }
             Err(error) => tracing::warn!(coordinator = %node, %error, "control stream"),
         }
