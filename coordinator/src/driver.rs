@@ -51,8 +51,13 @@ impl Driver {
                 _ = ticker.tick() => Event::Tick,
             };
             let now = self.origin.elapsed();
-            for action in reconciler.step(event, now) {
-                self.perform(action, &proposals);
+            // What a worker says may presume a change that was applied a moment ago.
+            let newer = state.has_changed().unwrap_or(false);
+            let newer = newer.then(|| Event::StateChanged(Arc::clone(&state.borrow_and_update())));
+            for event in newer.into_iter().chain([event]) {
+                for action in reconciler.step(event, now) {
+                    self.perform(action, &proposals);
+                }
             }
             let view = Arc::new(reconciler.view(now));
             metrics::nodes(&view);

@@ -74,6 +74,11 @@ impl AttachService {
         mut incoming: Streaming<Envelope>,
         outgoing: mpsc::Sender<CoordinatorMessage>,
     ) {
+        if !self.is_member(node).await {
+            // The stream ends with `outgoing`: the worker tries again.
+            tracing::info!(node = %node.short(), "not a member of the cluster");
+            return;
+        }
         let welcome = CoordinatorMessage::Welcome {
             cluster: self.consensus.state().cluster.clone(),
             heartbeat_interval_ms: self.timing.heartbeat.as_millis() as u64,
@@ -100,6 +105,13 @@ impl AttachService {
         if self.registry.detach(node, generation) || !self.registry.is_attached(node) {
             self.deliver(Event::StreamLost { node }).await;
         }
+    }
+
+    /// Whether the state knows the node; a coordinator that lags behind gets a moment for it.
+    async fn is_member(&self, node: NodeId) -> bool {
+        let mut state = self.consensus.watch_state();
+        let known = state.wait_for(|state| state.members.contains_key(&node));
+        matches!(tokio::time::timeout(REGISTER_TIMEOUT, known).await, Ok(Ok(_)))
     }
 
     async fn take(&self, node: NodeId, message: WorkerMessage) -> bool {

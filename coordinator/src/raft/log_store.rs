@@ -9,7 +9,8 @@ use std::sync::Arc;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,7 +34,12 @@ pub(crate) struct LogStore {
 impl LogStore {
     /// Opens the file at `path`, creating it when it is not there.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let database = Database::create(path).map_err(io::Error::other)?;
+        let database = Database::create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => {
+                io::Error::new(io::ErrorKind::WouldBlock, "another coordinator has it open")
+            }
+            other => io::Error::other(other),
+        })?;
         let store = Self { database: Arc::new(database) };
         store.write_now(Durability::Immediate, |transaction| {
             transaction.open_table(LOG).map_err(io::Error::other)?;

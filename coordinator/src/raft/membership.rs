@@ -32,6 +32,16 @@ impl Consensus {
                 .await
                 .map_err(CoordinatorError::raft)?;
         }
+        let moved: BTreeMap<_, _> = membership
+            .nodes()
+            .filter_map(|(id, known)| {
+                Some((*id, wanted.get(id).filter(|now| *now != known)?.clone()))
+            })
+            .collect();
+        if !moved.is_empty() {
+            let change = ChangeMembers::SetNodes(moved);
+            self.raft().change_membership(change, true).await.map_err(CoordinatorError::raft)?;
+        }
         let last = metrics.last_log_index.unwrap_or(0);
         let caught_up = |id: &VoterId| {
             let matched = metrics.replication.as_ref().and_then(|r| r.get(id).cloned().flatten());

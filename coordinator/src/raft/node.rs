@@ -1,7 +1,8 @@
 //! One coordinator's part in the group: started from its folder, read without waiting.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,9 @@ use super::state_machine::StateMachine;
 use super::type_config::{Raft, Voter, VoterId};
 use crate::error::CoordinatorError;
 use crate::state::State;
+
+const OPEN_TRIES: u32 = 60;
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub struct ConsensusConfig {
@@ -66,7 +70,7 @@ impl Consensus {
             path: config.data_dir.clone(),
             reason: error.to_string(),
         };
-        let log = LogStore::open(&config.data_dir.join("raft.redb")).map_err(file)?;
+        let log = open_log(&config.data_dir.join("raft.redb")).await.map_err(file)?;
         let snapshot = SnapshotFile::at(&config.data_dir.join("snapshot.json"));
         let (machine, state) = StateMachine::open(snapshot).map_err(file)?;
         let own = config.tls.own().node;
@@ -181,6 +185,18 @@ impl Consensus {
             return Duration::MAX;
         }
         self.started.elapsed().saturating_sub(Duration::from_millis(heard))
+    }
+}
+
+/// A predecessor may still be closing the file.
+async fn open_log(path: &Path) -> io::Result<LogStore> {
+    let mut left = OPEN_TRIES;
+    loop {
+        match LogStore::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && left > 0 => left -= 1,
+            opened => return opened,
+        }
+        tokio::time::sleep(OPEN_PAUSE).await;
     }
 }
 

@@ -66,11 +66,21 @@ impl Unrecorded {
         let same_profile = member.profile.as_ref().is_some_and(|known| {
             // The log's links are at least as new: they come from probes after registration.
             let links = known.links.clone();
-            *known == NodeProfile { links, ..self.profile.clone() }
+            rounded(known) == rounded(&NodeProfile { links, ..self.profile.clone() })
         });
         let held = |digest| self.held_manifests.contains(digest);
         let same_models =
             state.models.values().all(|m| m.holders.contains(&node) == held(&m.manifest));
         !(same_profile && same_models && member.data_addresses == self.data_addresses)
     }
+}
+
+/// Without the last digits of measured rates, which a way through JSON may change.
+fn rounded(profile: &NodeProfile) -> NodeProfile {
+    let mut rounded = profile.clone();
+    for device in &mut rounded.devices {
+        device.memory_bandwidth = f64::from(device.memory_bandwidth as f32);
+        device.matmul_rate = f64::from(device.matmul_rate as f32);
+    }
+    rounded
 }

@@ -78,6 +78,9 @@ impl State {
         id: &str,
         change: impl FnOnce(&mut Self) -> Result<Outcome, Refusal>,
     ) -> Result<Outcome, Refusal> {
+        if self.operations.contains_key(id) {
+            return Err(Refusal::stale(format!("there is an operation `{id}` already")));
+        }
         self.start_operation(id.to_owned(), kind, subject, String::new())?;
         let changed = change(self);
         if changed.is_err() {

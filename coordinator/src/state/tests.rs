@@ -156,10 +156,11 @@ fn replica_ids_are_never_given_out_twice() {
     let mut log = Log::new();
     log.model("m", 1);
     log.done(deploy("m", "a"));
-    let undeploy = || Change::Undeploy { model: "m".into(), operation: "b".into() };
-    log.done(undeploy());
+    let undeploy = |id: &str| Change::Undeploy { model: "m".into(), operation: id.into() };
+    log.done(undeploy("b"));
     assert_eq!(log.state.operations["a"].state, OperationState::Failed);
-    log.refused(undeploy(), RefusalCode::NotFound, "not deployed");
+    log.refused(undeploy("b"), RefusalCode::Precondition, "an operation `b` already");
+    log.refused(undeploy("c"), RefusalCode::NotFound, "not deployed");
     log.done(deploy("m", "c"));
     assert_eq!(log.state.deployments["m"].replica, ReplicaId(2));
 }
