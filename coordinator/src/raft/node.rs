@@ -66,7 +66,7 @@ pub struct ConsensusStatus {
 impl Consensus {
     /// Opens `raft.redb` and `snapshot.json` in the data directory and takes part from then on.
     pub async fn start(config: ConsensusConfig) -> Result<Self, CoordinatorError> {
-        let file = |error: std::io::Error| CoordinatorError::Store {
+        let file = |error: io::Error| CoordinatorError::Store {
             path: config.data_dir.clone(),
             reason: error.to_string(),
         };

@@ -194,56 +194,6 @@ mod group {
         running.stop().await;
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn three_coordinators_survive_their_leader_and_a_restart_of_all() {
-        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
-        found(folders[0].path()).await;
-        let first = start(folders[0].path(), None).await;
-        first.until("a leader", |s| s["hasQuorum"] == true).await;
-        let store = IdentityStore::open(folders[0].path()).expect("a folder");
-        let ca = store.load_ca().expect("readable").expect("a CA");
-        let secret = token(&first, "coordinator", 2).await;
-        let mut running = vec![Some(first)];
-        for (i, folder) in folders.iter().enumerate().skip(1) {
-            let port = running[0].as_ref().expect("up").node_port;
-            let name = format!("c{i}");
-            ask(&ca, port, &secret, folder.path(), &name, Role::Coordinator).await.expect("joined");
-            running.push(Some(start(folder.path(), None).await));
-        }
-        for node in running.iter().flatten() {
-            node.until("three voters", |s| {
-                s["coordinators"].as_array().map(Vec::len) == Some(3) && s["hasQuorum"] == true
-            })
-            .await;
-        }
-        // A change through a follower, then through what is left after the leader is gone.
-        let key = |name: &str| format!(r#"{{"name":"{name}","role":"user"}}"#);
-        let second = running[1].as_ref().expect("up");
-        assert_eq!(second.admin("POST", "keys", &key("before")).await.0, 200);
-        second.until("voters", |s| s["commitIndex"].as_u64() > Some(8)).await;
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        let mut ports = vec![running[0].take().expect("up").stop().await];
-        let second = running[1].as_ref().expect("up");
-        let (status, made) = second.admin("POST", "keys", &key("after")).await;
-        assert_eq!(status, 200, "{made}");
-        for node in running.iter_mut().skip(1) {
-            ports.push(node.take().expect("up").stop().await);
-        }
-        let mut again = Vec::new();
-        for (folder, ports) in folders.iter().zip(ports) {
-            again.push(start(folder.path(), Some(ports)).await);
-        }
-        for node in &again {
-            node.until("a leader again", |s| s["hasQuorum"] == true).await;
-        }
-        let (_, keys) = again[2].admin("GET", "keys", "").await;
-        let names = keys.to_string();
-        assert!(names.contains("before") && names.contains("after"), "{names}");
-        for node in again {
-            node.stop().await;
-        }
-    }
-
     #[test]
     fn a_proposal_names_its_change_and_no_content() {
         let change = Change::AddKey {
