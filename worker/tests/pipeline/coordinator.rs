@@ -121,7 +121,7 @@ impl Coordinator {
         holders: &[NodeId],
     ) {
         let mut addresses = BTreeMap::new();
-        for node in nodes {
+        for node in nodes.iter().chain(holders) {
             addresses.insert(*node, self.registered(*node).await.data_addresses);
         }
         let (plan, holders) = (plan.clone(), holders.to_vec());

@@ -45,11 +45,21 @@ impl Lab {
 
     /// Starts a worker that knows `coordinator`.
     pub(crate) fn worker(&self, name: &str, coordinator: &CoordinatorAddress) -> RunningWorker {
+        self.worker_within(name, coordinator, None)
+    }
+
+    /// Starts a worker that may take `memory_limit` bytes.
+    pub(crate) fn worker_within(
+        &self,
+        name: &str,
+        coordinator: &CoordinatorAddress,
+        memory_limit: Option<u64>,
+    ) -> RunningWorker {
         let data_dir = self.folder.path().join(name);
         self.join(&data_dir, coordinator);
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config::new(data_dir, name.to_owned(), listen);
-        config.threads = 1;
+        (config.threads, config.memory_limit) = (1, memory_limit);
         config.timeouts = Timeouts { drain: Duration::from_secs(1), ..Timeouts::default() };
         RunningWorker::start(config)
     }

@@ -242,3 +242,19 @@ async fn a_worker_that_shuts_down_says_so_and_a_removed_one_does_not_go_on() {
     let end = tokio::task::block_in_place(|| cluster.workers[1].ended());
     assert!(matches!(end, Err(worker::WorkerError::Removed)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_over_the_memory_limit_is_refused_with_the_nodes_name_and_the_figures() {
+    let cluster = Cluster::start(1).await;
+    let (holder, coordinator) = (cluster.workers[0].node, &cluster.coordinator);
+    let limit = worker::config::PROCESS_RESERVE_BYTES + (1 << 20);
+    let small = cluster.lab.worker_within("small", &coordinator.address, Some(limit));
+    let whole = plan(cluster.manifest, &[(small.node, LAYERS)]);
+    coordinator.registered(holder).await;
+    coordinator.desire(&[small.node], 1, &whole, &[holder]).await;
+    let failed = |state: &ShardState| matches!(state, ShardState::Failed { .. });
+    let state = coordinator.state(small.node, 1, "refusal", failed).await;
+    let ShardState::Failed { kind, reason } = state else { panic!("not failed") };
+    assert_eq!(kind, ShardFailure::OutOfMemory);
+    assert!(reason.contains("node small device 0 has 1048576 bytes free"), "{reason}");
+}
