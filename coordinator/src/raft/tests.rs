@@ -51,16 +51,36 @@ mod group {
     }
 
     async fn start(folder: &std::path::Path, ports: Option<(u16, u16)>) -> Running {
+        bind(folder, ports).await.run()
+    }
+
+    /// Sockets before there is an identity: a joiner says where it will be reached.
+    struct Bound {
+        config: Config,
+        listeners: Listeners,
+    }
+
+    async fn bind(folder: &std::path::Path, ports: Option<(u16, u16)>) -> Bound {
         let mut config = Config::new(folder.to_owned());
         let (node_port, api_port) = ports.unwrap_or((0, 0));
         config.listen = ([127, 0, 0, 1], node_port).into();
         config.api_listen = ([127, 0, 0, 1], api_port).into();
         let listeners = Listeners::bind(&config).await.expect("ports");
-        let node_port = listeners.node_address().expect("bound").port();
-        let api_port = listeners.api_address().expect("bound").port();
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(crate::run_on(config, listeners, stopped));
-        Running { stop, task, node_port, api_port }
+        Bound { config, listeners }
+    }
+
+    impl Bound {
+        fn node_port(&self) -> u16 {
+            self.listeners.node_address().expect("bound").port()
+        }
+
+        fn run(self) -> Running {
+            let node_port = self.node_port();
+            let api_port = self.listeners.api_address().expect("bound").port();
+            let (stop, stopped) = watch::channel(false);
+            let task = tokio::spawn(crate::run_on(self.config, self.listeners, stopped));
+            Running { stop, task, node_port, api_port }
+        }
     }
 
     impl Running {
@@ -114,7 +134,7 @@ mod group {
     /// Asks for membership with a token's secret, as a joiner does.
     async fn ask(
         ca: &ClusterCa,
-        port: u16,
+        (port, own): (u16, u16),
         secret: &str,
         folder: &std::path::Path,
         name: &str,
@@ -123,7 +143,7 @@ mod group {
         let store = IdentityStore::open(folder).expect("a folder");
         let key = store.node_key().expect("a key");
         let endpoint = protocol::control::CoordinatorEndpoint {
-            address: "127.0.0.1:1".into(),
+            address: format!("127.0.0.1:{own}"),
             api_address: "127.0.0.1:1".into(),
         };
         let request = JoinRequest {
@@ -172,7 +192,7 @@ mod group {
         let try_join = |secret: String, to: std::path::PathBuf, name: &'static str, role| {
             let ca = &ca;
             let port = running.node_port;
-            async move { ask(ca, port, &secret, &to, name, role).await }
+            async move { ask(ca, (port, 1), &secret, &to, name, role).await }
         };
         let wrong = JoinSecret::generate().expect("random").expose().to_owned();
         let says = |refused: Result<JoinResponse, tonic::Status>, what: &str| {
@@ -192,6 +212,60 @@ mod group {
         let (status, error) = running.admin("GET", "nodes/nobody", "").await;
         assert_eq!((status, error["error"]["code"].as_str()), (404, Some("not_found")));
         running.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn three_coordinators_survive_their_leader_and_a_restart_of_all() {
+        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
+        found(folders[0].path()).await;
+        let first = start(folders[0].path(), None).await;
+        first.until("a leader", |s| s["hasQuorum"] == true).await;
+        let store = IdentityStore::open(folders[0].path()).expect("a folder");
+        let ca = store.load_ca().expect("readable").expect("a CA");
+        let secret = token(&first, "coordinator", 2).await;
+        let mut running = vec![Some(first)];
+        for (i, folder) in folders.iter().enumerate().skip(1) {
+            let port = running[0].as_ref().expect("up").node_port;
+            let name = format!("c{i}");
+            let bound = bind(folder.path(), None).await;
+            let ports = (port, bound.node_port());
+            ask(&ca, ports, &secret, folder.path(), &name, Role::Coordinator)
+                .await
+                .expect("joined");
+            running.push(Some(bound.run()));
+        }
+        for node in running.iter().flatten() {
+            node.until("three voters", |s| {
+                s["coordinators"].as_array().map(Vec::len) == Some(3) && s["hasQuorum"] == true
+            })
+            .await;
+        }
+        // A change through a follower, then through what is left after the leader is gone.
+        let key = |name: &str| format!(r#"{{"name":"{name}","role":"user"}}"#);
+        let second = running[1].as_ref().expect("up");
+        assert_eq!(second.admin("POST", "keys", &key("before")).await.0, 200);
+        second.until("voters", |s| s["commitIndex"].as_u64() > Some(8)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let mut ports = vec![running[0].take().expect("up").stop().await];
+        let second = running[1].as_ref().expect("up");
+        let (status, made) = second.admin("POST", "keys", &key("after")).await;
+        assert_eq!(status, 200, "{made}");
+        for node in running.iter_mut().skip(1) {
+            ports.push(node.take().expect("up").stop().await);
+        }
+        let mut again = Vec::new();
+        for (folder, ports) in folders.iter().zip(ports) {
+            again.push(start(folder.path(), Some(ports)).await);
+        }
+        for node in &again {
+            node.until("a leader again", |s| s["hasQuorum"] == true).await;
+        }
+        let (_, keys) = again[2].admin("GET", "keys", "").await;
+        let names = keys.to_string();
+        assert!(names.contains("before") && names.contains("after"), "{names}");
+        for node in again {
+            node.stop().await;
+        }
     }
 
     #[test]
