@@ -1,0 +1,141 @@
+//! HTTP to a coordinator: JSON in and out, failures as exit codes.
+
+use std::time::Duration;
+
+use protocol::admin::{ErrorBody, ErrorDetail};
+use reqwest::{Method, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::args::Global;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+/// A request that is not a stream answers within this.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Client {
+    http: reqwest::Client,
+    context: Context,
+}
+
+impl Client {
+    pub(crate) fn new(global: &Global) -> Result<Self, CliError> {
+        Self::of(Context::resolve(global)?)
+    }
+
+    pub(crate) fn of(context: Context) -> Result<Self, CliError> {
+        let mut builder =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        if let Some(pem) = &context.ca_pem {
+            let ca = reqwest::Certificate::from_pem(pem.as_bytes()).map_err(|e| {
+                CliError::usage("the context's CA certificate is not PEM", e.to_string())
+            })?;
+            builder = builder.tls_certs_only([ca]);
+        }
+        let http = builder.build().map_err(|e| CliError::internal(&e.to_string()))?;
+        Ok(Self { http, context })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.call(Method::GET, path, None::<&()>).await
+    }
+
+    pub(crate) async fn post<B, T>(&self, path: &str, body: &B) -> Result<T, CliError>
+    where
+        B: Serialize,
+        T: DeserializeOwned,
+    {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.call(Method::DELETE, path, None::<&()>).await
+    }
+
+    /// The open response of a request that streams its answer; no total deadline.
+    pub(crate) async fn stream<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<Response, CliError> {
+        let request = self.request(Method::POST, path).json(body);
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if response.status().is_success() { Ok(response) } else { Err(failure(response).await) }
+    }
+
+    async fn call<B, T>(&self, method: Method, path: &str, body: Option<&B>) -> Result<T, CliError>
+    where
+        B: Serialize,
+        T: DeserializeOwned,
+    {
+        let mut request = self.request(method, path).timeout(ANSWER_TIMEOUT);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            return Err(failure(response).await);
+        }
+        response.json().await.map_err(|e| {
+            let why = format!("{path}: {e}");
+            let next = "compare `trireme version` here and there";
+            CliError::new(Exit::Failed, "the coordinator's answer does not read", why, next)
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.context.api));
+        match &self.context.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CliError {
+        let mut why = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            why = format!("{why}: {inner}");
+            source = inner.source();
+        }
+        CliError::new(
+            Exit::Unreachable,
+            format!("no coordinator answers at {}", self.context.api),
+            why,
+            "start one with `trireme up` or `trireme coordinator`, or name another with --api",
+        )
+    }
+}
+
+async fn failure(response: Response) -> CliError {
+    let status = response.status();
+    let text = response.text().await.unwrap_or_default();
+    let detail = serde_json::from_str::<ErrorBody>(&text).map(|body| body.error);
+    let message = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|v| v["error"]["message"].as_str().map(str::to_owned));
+    let detail = detail.unwrap_or_else(|_| ErrorDetail {
+        code: String::new(),
+        message: message.unwrap_or_else(|| text.chars().take(300).collect()),
+        hint: String::new(),
+        request_id: String::new(),
+    });
+    let what = format!("the coordinator refused: {status}");
+    let mut error = CliError::new(exit_of(status, &detail.code), what, detail.message, detail.hint);
+    error.request_id = detail.request_id;
+    error
+}
+
+fn exit_of(status: StatusCode, code: &str) -> Exit {
+    match (code, status) {
+        ("does_not_fit", _) => Exit::DoesNotFit,
+        ("no_quorum", _) => Exit::Unreachable,
+        (_, StatusCode::NOT_FOUND) => Exit::NotFound,
+        (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Exit::Forbidden,
+        (_, StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED) => Exit::Precondition,
+        (_, StatusCode::BAD_REQUEST) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}

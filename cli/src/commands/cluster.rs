@@ -1,0 +1,110 @@
+//! `trireme cluster`: init, status, join-token.
+
+use protocol::admin::{ClusterStatus, JoinTokenCreated, NewJoinToken};
+use protocol::control::Role;
+
+use crate::args::{ClusterCommand, ClusterInit, Global, RoleArg};
+use crate::client::Client;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output::Output;
+
+pub(crate) async fn run(
+    command: ClusterCommand,
+    global: &Global,
+    output: &Output,
+) -> Result<(), CliError> {
+    match command {
+        ClusterCommand::Init(args) => init(&args, output).await,
+        ClusterCommand::Status => {
+            let status: ClusterStatus = Client::new(global)?.get("/admin/v1/cluster").await?;
+            if output.for_people() {
+                show(&status, output);
+                return Ok(());
+            }
+            output.describe("Cluster", &status)
+        }
+        ClusterCommand::JoinToken { role, ttl, uses } => {
+            let body = NewJoinToken { role: role.resolve(), ttl_seconds: ttl, uses };
+            let client = Client::new(global)?;
+            let created: JoinTokenCreated = client.post("/admin/v1/join-tokens", &body).await?;
+            if !output.for_people() {
+                return output.describe("JoinToken", &created);
+            }
+            output.text(&created.token);
+            let note = format!("{uses} uses, until {}. On each machine:", created.expires_at);
+            output.note(&note);
+            output.note(&format!("  trireme node join --role {} {}", role.name(), created.token));
+            Ok(())
+        }
+    }
+}
+
+async fn init(args: &ClusterInit, output: &Output) -> Result<(), CliError> {
+    let made = create(args).await?;
+    output.note(&format!("cluster {} created, node {}", args.name, made.node.short()));
+    let scheme = if is_loopback(&args.api_listen) { "http" } else { "https" };
+    let context = Context {
+        api: format!("{scheme}://{}", args.api_listen),
+        ca_pem: Some(made.ca_pem),
+        key: Some(made.admin_key.clone()),
+    };
+    let path = context.save(&args.name)?;
+    output.note(&format!("admin key saved in {}, and shown once:", path.display()));
+    output.text(&made.admin_key);
+    let data_dir = args.data_dir.display();
+    output.note(&format!("start it:  trireme coordinator --data-dir {data_dir}"));
+    output.note("then:      trireme cluster join-token");
+    Ok(())
+}
+
+/// Makes the first coordinator's state; fails where there is one already.
+pub(crate) async fn create(args: &ClusterInit) -> Result<coordinator::Initialised, CliError> {
+    let options = coordinator::InitOptions {
+        data_dir: args.data_dir.clone(),
+        cluster: args.name.clone(),
+        address: args.listen.clone(),
+        api_address: args.api_listen.clone(),
+    };
+    coordinator::init(options).await.map_err(|e| {
+        let what = format!("cannot create a cluster in {}", args.data_dir.display());
+        CliError::new(Exit::Precondition, what, e.to_string(), "name another --data-dir")
+    })
+}
+
+pub(crate) fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+fn show(status: &ClusterStatus, output: &Output) {
+    let leader = status.leader.map_or("none".to_owned(), |id| id.short());
+    let quorum = if status.has_quorum { "quorum" } else { "NO QUORUM: changes are refused" };
+    output.text(&format!(
+        "{}  leader {leader}  term {}  commit {}  {quorum}",
+        status.name, status.term, status.commit_index
+    ));
+    for coordinator in &status.coordinators {
+        let (id, address) = (coordinator.node.short(), &coordinator.address);
+        output.text(&format!("coordinator  {id}  {address}  api {}", coordinator.api_address));
+    }
+    output.text(&format!("nodes        {} ready of {}", status.nodes_ready, status.nodes));
+    for deployment in &status.deployments {
+        let state = format!("{:?}", deployment.state).to_lowercase();
+        output.text(&format!("deployment   {}  {state}  {}", deployment.model, deployment.reason));
+    }
+}
+
+impl RoleArg {
+    pub(crate) fn resolve(self) -> Role {
+        match self {
+            Self::Worker => Role::Worker,
+            Self::Coordinator => Role::Coordinator,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        self.resolve().name()
+    }
+}

@@ -1,0 +1,73 @@
+//! `trireme node`: join, ls, describe, rm.
+
+use protocol::admin::{List, NodeView, OperationView};
+use protocol::control::{CoordinatorEndpoint, Role};
+
+use super::{confirm, operation};
+use crate::args::{Global, NodeCommand, NodeJoin};
+use crate::client::Client;
+use crate::error::{CliError, Exit};
+use crate::output::Output;
+
+pub(crate) async fn run(
+    command: NodeCommand,
+    global: &Global,
+    output: &Output,
+) -> Result<(), CliError> {
+    match command {
+        NodeCommand::Join(args) => {
+            let joined = join(&args).await?;
+            let (id, cluster) = (joined.peer.node.short(), &joined.peer.cluster);
+            output.note(&format!("joined {cluster} as node {id}"));
+            let (role, data_dir) = (args.role.resolve().name(), args.data_dir.display());
+            output.note(&format!("start it:  trireme {role} --data-dir {data_dir}"));
+            Ok(())
+        }
+        NodeCommand::Ls => {
+            let nodes: List<NodeView> = Client::new(global)?.get("/admin/v1/nodes").await?;
+            output.list(&nodes)
+        }
+        NodeCommand::Describe { node } => {
+            let path = format!("/admin/v1/nodes/{node}");
+            let view: NodeView = Client::new(global)?.get(&path).await?;
+            output.describe("Node", &view)
+        }
+        NodeCommand::Rm { node, wait, yes } => {
+            let effect = format!("{node} leaves the cluster for good; its layers move elsewhere");
+            confirm(&effect, yes, &format!("trireme node rm {node}"))?;
+            let client = Client::new(global)?;
+            let path = format!("/admin/v1/nodes/{node}");
+            let started: OperationView = client.delete(&path).await?;
+            operation::follow(&client, output, &wait, started).await?;
+            output.note(&format!("{node} removed"));
+            Ok(())
+        }
+    }
+}
+
+/// Proves the token, gets a certificate, writes the identity.
+pub(crate) async fn join(args: &NodeJoin) -> Result<protocol::identity::Identity, CliError> {
+    let role = args.role.resolve();
+    let coordinator = (role == Role::Coordinator).then(|| CoordinatorEndpoint {
+        address: args.listen.clone(),
+        api_address: args.api_listen.clone(),
+    });
+    let name = args.name.clone().unwrap_or_else(host_name);
+    let request = worker::join::JoinOptions {
+        data_dir: args.data_dir.clone(),
+        token: args.token.clone(),
+        name,
+        role,
+        coordinator,
+    };
+    worker::join::join(request).await.map_err(|e| {
+        let next = "make a new token with `trireme cluster join-token`";
+        CliError::new(Exit::Forbidden, "this machine could not join", e.to_string(), next)
+    })
+}
+
+pub(crate) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "node".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,68 @@
+//! A node as a child process that ends with its parent.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use crate::error::{CliError, Exit};
+
+/// A child may take this long to drain and stop before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One running node.
+///
+/// The child stops when its standard input ends (`--stop-with-stdin`), which the kernel sees to even
+/// when this process is killed; it has a process group of its own, so that Ctrl-C reaches it only
+/// through us.
+pub(crate) struct NodeProcess {
+    pub name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl NodeProcess {
+    pub(crate) fn start(name: &str, arguments: &[String], folder: &Path) -> Result<Self, CliError> {
+        let log = folder.join(format!("{name}.log"));
+        let failed = |what: &str, e: std::io::Error| {
+            CliError::new(Exit::Failed, format!("cannot {what}"), e.to_string(), "")
+        };
+        let file = File::create(&log).map_err(|e| failed("write a log", e))?;
+        let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .arg("--stop-with-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| failed("start a node", e))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Returns when the process has ended by itself, with what it last logged.
+    pub(crate) async fn ended(&mut self) -> CliError {
+        let status = self.child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string());
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let last = text.lines().last().unwrap_or("nothing was logged").to_owned();
+        let what = format!("node {} ended by itself ({status})", self.name);
+        CliError::new(Exit::Failed, what, last, format!("see {}", self.log.display()))
+    }
+
+    /// Asks the node to stop by ending its standard input.
+    pub(crate) fn ask_to_stop(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.ask_to_stop();
+        if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+            // Already gone is as good as killed.
+            let _ = self.child.kill().await;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The columns of each thing that is listed.
+
+use protocol::admin::*;
+
+use super::Row;
+use super::bytes::human;
+
+fn dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|i| i.to_string()).collect();
+    dash(items.join(","))
+}
+
+impl Row for NodeView {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["NAME", "ROLES", "STATE", "DEVICE", "MEM USED/USABLE", "SHARDS"];
+        if wide {
+            columns.extend(["SINCE", "REASON", "ID"]);
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let devices = self.profile.iter().flat_map(|p| &p.devices);
+        let usable: u64 = devices.clone().map(|d| d.memory_usable_bytes).sum();
+        let memory = match self.profile {
+            Some(_) => format!("{} / {}", human(self.memory_used_bytes), human(usable)),
+            None => "-".to_owned(),
+        };
+        let mut cells = vec![
+            self.name.clone(),
+            joined(self.roles.iter().map(|r| r.name())),
+            format!("{:?}", self.state).to_lowercase(),
+            joined(devices.map(|d| d.name.clone())),
+            memory,
+            joined(self.shards.iter().map(|s| format!("{}#{} {}", s.model, s.epoch, s.layers))),
+        ];
+        if wide {
+            cells.extend([self.since.clone(), dash(self.reason.clone()), self.id.short()]);
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for ModelView {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns =
+            vec!["NAME", "ARCHITECTURE", "TYPE", "SIZE", "LAYERS", "CONTEXT", "HOLDERS", "STATE"];
+        if wide {
+            columns.extend(["PLACEMENT", "REASON", "MANIFEST"]);
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let deployment = self.deployment.as_ref();
+        let state = deployment.map(|d| format!("{:?}", d.state).to_lowercase());
+        let mut cells = vec![
+            self.name.clone(),
+            self.spec.architecture.to_string(),
+            self.spec.weight_label.clone(),
+            human(self.weight_bytes),
+            self.spec.layer_count().to_string(),
+            self.spec.context_length.to_string(),
+            joined(&self.holders),
+            dash(state.unwrap_or_default()),
+        ];
+        if wide {
+            let stages = deployment.iter().flat_map(|d| &d.stages);
+            cells.push(joined(stages.map(|s| format!("{} {}", s.name, s.layers))));
+            cells.push(dash(deployment.map(|d| d.reason.clone()).unwrap_or_default()));
+            cells.push(self.manifest.short());
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for PlannedStage {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns =
+            vec!["NODE", "DEVICE", "LAYERS", "WEIGHTS", "KV", "FREE", "TIME/TOK", "NEXT HOP"];
+        if wide {
+            columns.push("WORKSPACE");
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let millis = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
+        let mut cells = vec![
+            self.name.clone(),
+            self.device.to_string(),
+            self.layers.to_string(),
+            human(self.weight_bytes),
+            human(self.kv_bytes),
+            human(self.free_bytes),
+            millis(self.seconds_per_token),
+            millis(self.hop_seconds),
+        ];
+        if wide {
+            cells.push(human(self.workspace_bytes));
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for KeyView {
+    fn columns(_wide: bool) -> Vec<&'static str> {
+        vec!["NAME", "ROLE", "PREFIX", "CREATED"]
+    }
+
+    fn cells(&self, _wide: bool) -> Vec<String> {
+        let role = format!("{:?}", self.role).to_lowercase();
+        vec![self.name.clone(), role, format!("{}...", self.prefix), self.created_at.clone()]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for OperationView {
+    fn columns(_wide: bool) -> Vec<&'static str> {
+        vec!["OPERATION", "KIND", "SUBJECT", "STATE", "NOTE"]
+    }
+
+    fn cells(&self, _wide: bool) -> Vec<String> {
+        let state = format!("{:?}", self.state).to_lowercase();
+        let note = dash(self.note.clone());
+        vec![self.id.clone(), self.kind.clone(), self.subject.clone(), state, note]
+    }
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+}
