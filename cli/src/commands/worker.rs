@@ -1,0 +1,33 @@
+//! `trireme worker`: runs a worker until it is told to stop.
+
+use super::coordinator::resolve;
+use super::node::host_name;
+use crate::args::Worker;
+use crate::config_file::{self, WorkerFile};
+use crate::error::{CliError, Exit};
+use crate::output::bytes;
+use crate::shutdown;
+
+const LISTEN: &str = "0.0.0.0:7443";
+
+pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
+    let file: WorkerFile = config_file::read(args.config.as_deref())?;
+    let listen = args.listen.or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
+    let listen = resolve("--listen", &listen)?;
+    let name = args.name.or(file.name).unwrap_or_else(host_name);
+    let mut config = worker::Config::new(args.data_dir, name, listen);
+    config.advertise = args.advertise.or(file.advertise).into_iter().collect();
+    if let Some(limit) = args.memory_limit.or(file.memory_limit) {
+        config.memory_limit = Some(bytes::parse("--memory-limit", &limit)?);
+    }
+    if let Some(threads) = args.threads.or(file.threads) {
+        config.threads = threads;
+    }
+    if let Some(listen) = args.metrics_listen.or(file.metrics_listen) {
+        config.metrics = Some(resolve("--metrics-listen", &listen)?);
+    }
+    let stopped = shutdown::watch_for(args.stop_with_stdin)?;
+    worker::run(config, stopped).await.map_err(|e| {
+        CliError::new(Exit::Failed, "the worker stopped", e.to_string(), "see the log above")
+    })
+}
