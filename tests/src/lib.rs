@@ -1,5 +1,7 @@
-//! What tests of the whole share: the cluster simulator and the invariants it watches.
+//! What tests of the whole share: the cluster simulator, the invariants it watches, and the
+//! harness for real processes.
 #![forbid(unsafe_code)]
 
 pub mod invariants;
+pub mod process;
 pub mod sim;

@@ -1,0 +1,9 @@
+//! Real processes on loopback: what a user of the cluster sees, also when nodes die.
+
+mod bad_input;
+mod load;
+mod nodes_die;
+mod secrets;
+mod three_coordinators;
+mod too_big;
+mod same_text;

@@ -1,0 +1,35 @@
+//! A model too big for one node: refused there with the numbers, served by three.
+
+use checkpoint::testing::{RandomModel, WeightMix, write_random_gguf};
+use serde_json::json;
+use tests::process::{Cluster, ClusterOptions};
+
+const LIMIT: u64 = 560_000_000;
+
+/// The Llama-3.2-1B shape with random Q4_K and Q6_K blocks, about 0.8 GB.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: writes and loads 0.8 GB"]
+async fn three_capped_workers_serve_what_one_refuses() {
+    let options = ClusterOptions {
+        workers: 3,
+        memory_limit: Some("560MB".to_owned()),
+        ..ClusterOptions::default()
+    };
+    let cluster = Cluster::start(&options).await;
+    let path = cluster.folder().join("llama-1b.gguf");
+    let model = RandomModel::llama_one_billion(WeightMix::q4_k_m(), 1);
+    write_random_gguf(&path, &model).expect("written");
+    cluster.import(&path, "big").await;
+    let promise = json!({ "contextLength": 512, "sequencesMax": 2, "stages": 1 });
+    let refused = cluster.try_deploy("big", promise).await.to_string();
+    assert!(refused.contains("needs") && refused.contains("more"), "{refused}");
+    cluster.deploy("big", json!({ "contextLength": 512, "sequencesMax": 2 })).await;
+    assert!(cluster.placement("big").await.len() >= 2);
+    let extra = json!({ "max_tokens": 16, "ignore_eos": true });
+    let answer = cluster.api(0).ask("big", "Hello", extra).await.expect("an answer");
+    assert_eq!(answer.completion_tokens, 16);
+    for worker in &cluster.workers {
+        let peak = worker.peak_memory();
+        assert!(peak < LIMIT, "{} took {peak} bytes", worker.name);
+    }
+}
