@@ -9,7 +9,7 @@ mod model;
 mod node;
 mod operation;
 mod plan;
-mod up;
+pub(crate) mod up;
 mod version;
 mod worker;
 

@@ -1,6 +1,6 @@
 //! `trireme up`: a whole cluster of processes on this machine, a model split over it, an answer.
 
-mod demo_model;
+pub(super) mod demo_model;
 mod process;
 mod steps;
 
