@@ -26,8 +26,12 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     if let Some(listen) = args.metrics_listen.or(file.metrics_listen) {
         config.metrics = Some(resolve("--metrics-listen", &listen)?);
     }
-    let stopped = shutdown::watch_for(args.stop_with_stdin)?;
-    worker::run(config, stopped).await.map_err(|e| {
+    let mut stopped = shutdown::watch_for(args.stop_with_stdin)?;
+    let shutdown = async move {
+        // A watch that is gone is a reason to stop too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    worker::run(config, shutdown).await.map_err(|e| {
         CliError::new(Exit::Failed, "the worker stopped", e.to_string(), "see the log above")
     })
 }
