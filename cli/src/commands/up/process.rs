@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::error::{CliError, Exit};
 
@@ -20,6 +20,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct NodeProcess {
     pub name: String,
     child: Child,
+    /// Kept apart: waiting for a child closes the input that it still has.
+    stdin: Option<ChildStdin>,
     log: PathBuf,
 }
 
@@ -31,7 +33,7 @@ impl NodeProcess {
         };
         let file = File::create(&log).map_err(|e| failed("write a log", e))?;
         let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .args(arguments)
             .arg("--stop-with-stdin")
             .stdin(Stdio::piped())
@@ -41,7 +43,8 @@ impl NodeProcess {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| failed("start a node", e))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        let stdin = child.stdin.take();
+        Ok(Self { name: name.to_owned(), child, stdin, log })
     }
 
     /// Returns when the process has ended by itself, with what it last logged.
@@ -55,7 +58,7 @@ impl NodeProcess {
 
     /// Asks the node to stop by ending its standard input.
     pub(crate) fn ask_to_stop(&mut self) {
-        drop(self.child.stdin.take());
+        drop(self.stdin.take());
     }
 
     pub(crate) async fn stop(&mut self) {
