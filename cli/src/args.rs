@@ -83,14 +83,18 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  trireme version\n  trireme version -o json")]
     Version,
     /// Print a completion script for a shell.
-    #[command(after_help = "Examples:\n  trireme completion bash > /etc/bash_completion.d/trireme\n  \
-                            trireme completion zsh > ~/.zfunc/_trireme")]
+    #[command(
+        after_help = "Examples:\n  trireme completion bash > /etc/bash_completion.d/trireme\n  \
+                            trireme completion zsh > ~/.zfunc/_trireme"
+    )]
     Completion { shell: clap_complete::Shell },
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trireme up\n  trireme up --nodes 2 --model ./llama.gguf \"Tell me a joke\"\n\n\
-                        Ctrl-C stops all of it.")]
+#[command(
+    after_help = "Examples:\n  trireme up\n  trireme up --nodes 2 --model ./llama.gguf \"Tell me a joke\"\n\n\
+                        Ctrl-C stops all of it."
+)]
 pub(crate) struct Up {
     /// What to ask first.
     pub prompt: Option<String>,
@@ -180,8 +184,10 @@ pub(crate) struct Worker {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
     /// Make this machine the first coordinator of a new cluster.
-    #[command(after_help = "Examples:\n  trireme cluster init --name lab --listen 10.0.0.11:7443\n  \
-                            trireme cluster init --data-dir ./state")]
+    #[command(
+        after_help = "Examples:\n  trireme cluster init --name lab --listen 10.0.0.11:7443\n  \
+                            trireme cluster init --data-dir ./state"
+    )]
     Init(ClusterInit),
     /// Leader, quorum, nodes, deployments.
     #[command(after_help = "Examples:\n  trireme cluster status\n  trireme cluster status -o json")]
@@ -228,13 +234,21 @@ pub(crate) enum NodeCommand {
                             trireme node join --name b2 --data-dir ./b2 trj1....@10.0.0.11:7443")]
     Join(NodeJoin),
     /// List the nodes.
-    #[command(visible_alias = "list", after_help = "Examples:\n  trireme node ls\n  trireme node ls -o wide")]
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:\n  trireme node ls\n  trireme node ls -o wide"
+    )]
     Ls,
     /// Everything about one node.
-    #[command(after_help = "Examples:\n  trireme node describe b2\n  trireme node describe b2 -o yaml")]
+    #[command(
+        after_help = "Examples:\n  trireme node describe b2\n  trireme node describe b2 -o yaml"
+    )]
     Describe { node: String },
     /// Remove a node from the cluster; what it held is planned anew.
-    #[command(visible_alias = "remove", after_help = "Examples:\n  trireme node rm b2\n  trireme node rm b2 --yes")]
+    #[command(
+        visible_alias = "remove",
+        after_help = "Examples:\n  trireme node rm b2\n  trireme node rm b2 --yes"
+    )]
     Rm {
         node: String,
         #[command(flatten)]
@@ -267,8 +281,10 @@ pub(crate) struct NodeJoin {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
     /// Make a model on a worker's disk known to the cluster.
-    #[command(after_help = "Examples:\n  trireme model import /models/llama-3.3-70b-q4_k_m.gguf\n  \
-                            trireme model import ./qwen --name qwen --node b2")]
+    #[command(
+        after_help = "Examples:\n  trireme model import /models/llama-3.3-70b-q4_k_m.gguf\n  \
+                            trireme model import ./qwen --name qwen --node b2"
+    )]
     Import {
         /// GGUF file or Hugging Face directory, as the worker sees it.
         path: PathBuf,
@@ -282,10 +298,15 @@ pub(crate) enum ModelCommand {
         wait: Wait,
     },
     /// List the models.
-    #[command(visible_alias = "list", after_help = "Examples:\n  trireme model ls\n  trireme model ls -o json")]
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:\n  trireme model ls\n  trireme model ls -o json"
+    )]
     Ls,
     /// Everything about one model.
-    #[command(after_help = "Examples:\n  trireme model describe demo\n  trireme model describe demo -o json")]
+    #[command(
+        after_help = "Examples:\n  trireme model describe demo\n  trireme model describe demo -o json"
+    )]
     Describe { model: String },
     /// Plan a model, place it, serve it.
     #[command(after_help = "Examples:\n  trireme model deploy demo\n  \
@@ -298,7 +319,9 @@ pub(crate) enum ModelCommand {
         wait: Wait,
     },
     /// Stop serving a model; its weights stay on the disks.
-    #[command(after_help = "Examples:\n  trireme model undeploy demo\n  trireme model undeploy demo --yes")]
+    #[command(
+        after_help = "Examples:\n  trireme model undeploy demo\n  trireme model undeploy demo --yes"
+    )]
     Undeploy {
         model: String,
         #[command(flatten)]
@@ -353,7 +376,9 @@ pub(crate) struct Wait {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --stages 3 --without b2")]
+#[command(
+    after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --stages 3 --without b2"
+)]
 pub(crate) struct Plan {
     pub model: String,
     #[command(flatten)]
@@ -364,8 +389,10 @@ pub(crate) struct Plan {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trireme chat\n  trireme chat demo --message \"What is a pipeline stage?\"\n  \
-                        echo \"Hello\" | trireme chat demo")]
+#[command(
+    after_help = "Examples:\n  trireme chat\n  trireme chat demo --message \"What is a pipeline stage?\"\n  \
+                        echo \"Hello\" | trireme chat demo"
+)]
 pub(crate) struct Chat {
     /// The only model that is served when absent.
     pub model: Option<String>,
@@ -414,14 +441,19 @@ pub(crate) struct Generate {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Make an API key; it is shown once.
-    #[command(after_help = "Examples:\n  trireme keys create ci-bot\n  trireme keys create ops --role admin")]
+    #[command(
+        after_help = "Examples:\n  trireme keys create ci-bot\n  trireme keys create ops --role admin"
+    )]
     Create {
         name: String,
         #[arg(long, value_enum, default_value_t = KeyRoleArg::User)]
         role: KeyRoleArg,
     },
     /// List the keys.
-    #[command(visible_alias = "list", after_help = "Examples:\n  trireme keys ls\n  trireme keys ls -o json")]
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:\n  trireme keys ls\n  trireme keys ls -o json"
+    )]
     Ls,
 }
 

@@ -26,8 +26,7 @@ impl Client {
     }
 
     pub(crate) fn of(context: Context) -> Result<Self, CliError> {
-        let mut builder =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
         if let Some(pem) = &context.ca_pem {
             let ca = reqwest::Certificate::from_pem(pem.as_bytes()).map_err(|e| {
                 CliError::usage("the context's CA certificate is not PEM", e.to_string())

@@ -52,7 +52,10 @@ impl Context {
         }
         if let Some(file) = &global.key_file {
             let key = fs::read_to_string(file).map_err(|e| {
-                CliError::usage(format!("cannot read the key file {}", file.display()), e.to_string())
+                CliError::usage(
+                    format!("cannot read the key file {}", file.display()),
+                    e.to_string(),
+                )
             })?;
             context.key = Some(key.trim().to_owned());
         }
@@ -76,9 +79,9 @@ impl Context {
 }
 
 fn path() -> PathBuf {
-    let folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"))
-    });
+    let folder = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
     folder.unwrap_or_else(|| PathBuf::from("/etc")).join("trireme/contexts.toml")
 }
 

@@ -3,8 +3,8 @@
 
 mod args;
 mod client;
-mod config_file;
 mod commands;
+mod config_file;
 mod context;
 mod error;
 mod output;

@@ -3,7 +3,7 @@
 mod bad_input;
 mod load;
 mod nodes_die;
+mod same_text;
 mod secrets;
 mod three_coordinators;
 mod too_big;
-mod same_text;

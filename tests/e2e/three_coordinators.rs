@@ -46,9 +46,10 @@ async fn a_killed_leader_disturbs_no_stream_and_loses_no_write() {
         let through = (leads + 1) % 3;
         let (question, expected) = long_questions().swap_remove(round);
         let api = cluster.api(through).clone();
-        let asking = tokio::spawn(async move {
-            api.ask("demo", &question, json!({ "stream": true })).await
-        });
+        let asking =
+            tokio::spawn(
+                async move { api.ask("demo", &question, json!({ "stream": true })).await },
+            );
         for write in 0..3 {
             let name = format!("key-{round}-{write}");
             if create_key(cluster.api(through), &name).await {
@@ -61,9 +62,7 @@ async fn a_killed_leader_disturbs_no_stream_and_loses_no_write() {
         assert_ne!(leader(&cluster).await, leads);
         let name = format!("after-{round}");
         let api = cluster.api(through);
-        cluster
-            .until("a write", async || create_key(api, &name).await.then_some(()))
-            .await;
+        cluster.until("a write", async || create_key(api, &name).await.then_some(())).await;
         acknowledged.push(name);
         cluster.coordinators[leads].restart();
         let restarted = cluster.api(leads).clone();

@@ -69,10 +69,7 @@ fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
     ))
 }
 
-fn prompt_ids(
-    args: &Generate,
-    text: &Text,
-) -> Result<Vec<TokenId>, coordinator::text::TextError> {
+fn prompt_ids(args: &Generate, text: &Text) -> Result<Vec<TokenId>, coordinator::text::TextError> {
     if args.raw || !text.has_chat_template() {
         return text.encode(&args.prompt, true);
     }

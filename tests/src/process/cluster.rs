@@ -37,8 +37,7 @@ pub struct Cluster {
 impl Cluster {
     pub async fn start(options: &ClusterOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut cluster =
-            Self { coordinators: vec![], workers: vec![], apis: vec![], folder };
+        let mut cluster = Self { coordinators: vec![], workers: vec![], apis: vec![], folder };
         cluster.first_coordinator().await;
         for _ in 1..options.coordinators {
             cluster.add_coordinator().await;

@@ -21,8 +21,7 @@ pub(crate) fn unpack(folder: &Path) -> Result<PathBuf, CliError> {
         file.persist(&path).map_err(|e| e.error)?;
         Ok::<(), std::io::Error>(())
     };
-    write().map_err(|e| {
-        CliError::usage(format!("cannot write {}", path.display()), e.to_string())
-    })?;
+    write()
+        .map_err(|e| CliError::usage(format!("cannot write {}", path.display()), e.to_string()))?;
     Ok(path)
 }

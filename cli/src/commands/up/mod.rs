@@ -25,9 +25,8 @@ pub(crate) async fn run(args: Up, output: &Output) -> Result<(), CliError> {
         })?),
     };
     let named = args.data_dir.clone().map(|dir| std::path::absolute(&dir).unwrap_or(dir));
-    let folder: PathBuf = named
-        .or_else(|| temporary.as_ref().map(|t| t.path().to_owned()))
-        .unwrap_or_default();
+    let folder: PathBuf =
+        named.or_else(|| temporary.as_ref().map(|t| t.path().to_owned())).unwrap_or_default();
     let mut cluster = Cluster::new(folder, &args)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;

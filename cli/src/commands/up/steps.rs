@@ -212,10 +212,9 @@ fn coordinator_arguments(data_dir: &Path, address: &str, api: &str) -> Vec<Strin
 
 fn worker_arguments(data_dir: &Path, address: &str, name: &str, args: &Up) -> Vec<String> {
     let data_dir = data_dir.display().to_string();
-    let mut arguments =
-        ["worker", "--data-dir", &data_dir, "--listen", address, "--name", name]
-            .map(str::to_owned)
-            .to_vec();
+    let mut arguments = ["worker", "--data-dir", &data_dir, "--listen", address, "--name", name]
+        .map(str::to_owned)
+        .to_vec();
     if let Some(limit) = &args.memory_limit {
         arguments.extend(["--memory-limit".to_owned(), limit.clone()]);
     }
