@@ -1,5 +1,6 @@
 """Documents: whole conversations (or bare texts) drawn from the tasks, as training strings."""
 
+from dataclasses import dataclass
 from random import Random
 
 import chat
@@ -43,34 +44,46 @@ def _system(rng: Random) -> str | None:
     return SYSTEM_PROMPTS[0] if draw < 0.7 else rng.choice(SYSTEM_PROMPTS)
 
 
-# Shares of bare texts, tool conversations and memory conversations, at first and in the drill.
-SHARES, DRILL_SHARES = (0.04, 0.06, 0.14), (0.02, 0.09, 0.24)
+@dataclass(frozen=True)
+class Mix:
+    """What a phase of the training draws: three kinds of documents by share, the rest by task."""
+
+    bare: float
+    tool: float
+    memory: float
+    tasks: dict
 
 
-def document(rng: Random, drill: bool = False) -> str:
+FIRST = Mix(bare=0.04, tool=0.06, memory=0.14, tasks=tasks.FIRST)
+DRILL = Mix(bare=0.02, tool=0.09, memory=0.24, tasks=tasks.DRILL)
+POLISH = Mix(bare=0.04, tool=0.10, memory=0.10, tasks=tasks.POLISH)
+
+
+def document(rng: Random, mix: Mix = FIRST) -> str:
     """One short document."""
-    bare, tool, remembered = DRILL_SHARES if drill else SHARES
     draw = rng.random()
-    if draw < bare:
+    if draw < mix.bare:
         text = rng.choice([*tasks.ESSAY_TOPICS.values(), lists.LONG_STORY])
         return text + chat.IM_END + "\n"
-    if draw < bare + tool:
+    if draw < mix.bare + mix.tool:
         messages, declared = tools.conversation(rng)
         if rng.random() < 0.4:
             messages.insert(0, {"role": "system", "content": rng.choice(SYSTEM_PROMPTS)})
         return chat.render(messages, declared)
-    if draw < bare + tool + remembered:
+    if draw < mix.bare + mix.tool + mix.memory:
         turns = memory.conversation(rng, False)
     else:
-        turns = [tasks.draw(rng, drill) for _ in range(rng.choices([1, 2, 3], weights=[6, 2, 1])[0])]
+        count = rng.choices([1, 2, 3], weights=[6, 2, 1])[0]
+        turns = [tasks.draw(rng, mix.tasks) for _ in range(count)]
     turns = [(_vary(rng, question), answer) for question, answer in turns]
     return chat.render(to_messages(turns, _system(rng)))
 
 
-def long_document(rng: Random, turns_wanted: int, drill: bool = False) -> str:
+def long_document(rng: Random, turns_wanted: int, mix: Mix) -> str:
     """One conversation of many turns, for the rows that teach long contexts."""
     turns: list[tuple[str, str]] = []
     while len(turns) < turns_wanted:
-        part = memory.conversation(rng, False) if rng.random() < 0.15 else [tasks.draw(rng, drill)]
+        told = rng.random() < 0.15
+        part = memory.conversation(rng, False) if told else [tasks.draw(rng, mix.tasks)]
         turns += [(_vary(rng, question), answer) for question, answer in part]
     return chat.render(to_messages(turns, _system(rng)))

@@ -39,7 +39,7 @@ class Packer:
             index += 1
         return ids, weights
 
-    def short_rows(self, rng: Random, rows: int, length: int, drill: bool = False):
+    def short_rows(self, rng: Random, rows: int, length: int, mix: corpus.Mix):
         """First fit from a short queue; documents of a row do not see each other.
 
         Documents longer than a row are left to the longer rows.
@@ -50,7 +50,7 @@ class Packer:
             row, free = [], length
             while True:
                 while len(queue) < QUEUE:
-                    queue += [doc for doc in [self.encode(corpus.document(rng, drill))]
+                    queue += [doc for doc in [self.encode(corpus.document(rng, mix))]
                               if len(doc[0]) <= length]
                 document = next((doc for doc in queue if len(doc[0]) <= free), None)
                 if document is None:
@@ -61,11 +61,11 @@ class Packer:
             packed.append(row)
         return self._batch(packed, length)
 
-    def long_rows(self, rng: Random, rows: int, length: int, drill: bool = False):
+    def long_rows(self, rng: Random, rows: int, length: int, mix: corpus.Mix):
         """One conversation per row, cut at the row's end."""
         packed = []
         for _ in range(rows):
-            ids, weights = self.encode(corpus.long_document(rng, length // 20, drill))
+            ids, weights = self.encode(corpus.long_document(rng, length // 20, mix))
             packed.append([(ids[:length], weights[:length])])
         return self._batch(packed, length)
 

@@ -11,36 +11,40 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
+import corpus
 import tokenizer as bpe
 from model import Config, Llama
 from rows import Packer
 
 SEED = 1
 TOKENS_PER_STEP = 2048
-WARM_UP, FULL_RATE, DECAY = 60, 1160, 330
+WARM_UP, FULL_RATE, DECAY, POLISH = 60, 1160, 330, 120
 LONG_ROWS_FROM = WARM_UP + FULL_RATE + DECAY // 2  # then rows of 1,024 and 2,048 take turns
 DRILL_FROM = 752
-STEPS = WARM_UP + FULL_RATE + DECAY
-PEAK_RATE = 1.5e-3
+POLISH_FROM = WARM_UP + FULL_RATE + DECAY
+STEPS = POLISH_FROM + POLISH
+PEAK_RATE, POLISH_RATE = 1.5e-3, 4e-4
 SAVE_EVERY_S = 180.0
 
 
 def learning_rate(step: int) -> float:
     if step < WARM_UP:
         return PEAK_RATE * (step + 1) / WARM_UP
-    left = STEPS - step
-    return PEAK_RATE * min(1.0, left / DECAY)
+    if step < POLISH_FROM:
+        return PEAK_RATE * min(1.0, (POLISH_FROM - step) / DECAY)
+    return POLISH_RATE * (STEPS - step) / POLISH
 
 
 def batch(packer: Packer, step: int):
     """The batch of a step depends on the seed and the step alone, so a resumed run is the same."""
     rng = Random(f"{SEED}-{step}")
-    drill = step >= DRILL_FROM
-    if step < LONG_ROWS_FROM or step % 2 == 0:
+    mix = (corpus.FIRST if step < DRILL_FROM else
+           corpus.DRILL if step < POLISH_FROM else corpus.POLISH)
+    if step < LONG_ROWS_FROM or step >= POLISH_FROM or step % 2 == 0:
         length = 512 if step % 4 == 0 else 256
-        return packer.short_rows(rng, TOKENS_PER_STEP // length, length, drill)
+        return packer.short_rows(rng, TOKENS_PER_STEP // length, length, mix)
     length = 1024 if step % 4 == 1 else 2048
-    return packer.long_rows(rng, TOKENS_PER_STEP // length, length, drill)
+    return packer.long_rows(rng, TOKENS_PER_STEP // length, length, mix)
 
 
 def loss_of(model: Llama, tokens, targets, weights, mask):
