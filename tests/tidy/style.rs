@@ -1,6 +1,5 @@
 //! Length, width, names and first lines.
 
-use syn::spanned::Spanned;
 use syn::visit::Visit;
 
 use crate::sources;
@@ -94,8 +93,8 @@ struct Lengths(Vec<(String, usize)>);
 
 impl Lengths {
     fn add(&mut self, name: &syn::Ident, block: &syn::Block) {
-        let span = block.span();
-        self.0.push((name.to_string(), span.end().line + 1 - span.start().line));
+        let (open, close) = (block.brace_token.span.open(), block.brace_token.span.close());
+        self.0.push((name.to_string(), close.end().line + 1 - open.start().line));
     }
 }
 

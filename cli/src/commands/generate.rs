@@ -55,7 +55,8 @@ fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
         tokens += 1;
         print_piece(&detokenizer.push(sampled.token))
     });
-    print_piece(&format!("{}\n", detokenizer.finish()));
+    // Whether anybody still reads matters no more.
+    let _ = print_piece(&format!("{}\n", detokenizer.finish()));
     finished.map_err(|e| {
         let next = "shorten the prompt or raise --context-length";
         CliError::new(Exit::Failed, "the model could not go on", e.to_string(), next)
