@@ -1,18 +1,25 @@
 //! The argument grammar: every command, flag, default and example.
 
+mod asking;
+mod node_process;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use asking::{ActivationArg, Chat, Generate, KvArg, Placement, Plan};
+pub(crate) use node_process::{Coordinator, Up, Worker};
 
 #[derive(Debug, Parser)]
 #[command(
     name = "trireme",
     version,
     about = "One inference cluster out of a few machines, for models too large for any one of them",
-    after_help = "Examples:\n  trireme up                       three nodes on this machine, and a chat\n  \
-                  trireme generate \"Hello\"         one process, no cluster\n  trireme node ls\n\n\
-                  Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 forbidden, 5 unreachable or no quorum,\n\
-                  6 precondition, 7 does not fit, 8 wait timed out (work continues), 130 interrupted"
+    after_help = "Examples:\n  trireme up                three nodes on this machine, and a chat\n  \
+                  trireme generate \"Hello\"  one process, no cluster\n  trireme node ls\n\n\
+                  Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 forbidden, 5 unreachable\n\
+                  or no quorum, 6 precondition, 7 does not fit, 8 wait timed out (work goes on),\n\
+                  130 interrupted"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -88,97 +95,6 @@ pub(crate) enum Command {
                             trireme completion zsh > ~/.zfunc/_trireme"
     )]
     Completion { shell: clap_complete::Shell },
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  trireme up\n  trireme up --nodes 2 --model ./llama.gguf \"Tell me a joke\"\n\n\
-                        Ctrl-C stops all of it."
-)]
-pub(crate) struct Up {
-    /// What to ask first.
-    pub prompt: Option<String>,
-    /// Worker processes to start.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub nodes: u32,
-    /// Coordinator processes to start: 1 or 3.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
-    pub coordinators: u32,
-    /// GGUF file or Hugging Face directory; the built-in demo model when absent.
-    #[arg(long)]
-    pub model: Option<PathBuf>,
-    /// Stages to split the model into; as many as there are workers when absent.
-    #[arg(long)]
-    pub stages: Option<u32>,
-    /// Memory that each worker may take, e.g. 560MB or 2GiB.
-    #[arg(long)]
-    pub memory_limit: Option<String>,
-    /// Port of the API; a free one when taken by another program and not asked for.
-    #[arg(long)]
-    pub port: Option<u16>,
-    /// Where the nodes keep their state; a temporary folder when absent.
-    #[arg(long)]
-    pub data_dir: Option<PathBuf>,
-    /// Answer the prompt, then stop instead of staying up.
-    #[arg(long)]
-    pub once: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trireme coordinator --data-dir /var/lib/trireme\n  \
-                        trireme coordinator --config /etc/trireme/coordinator.toml")]
-pub(crate) struct Coordinator {
-    /// File with these options in TOML; flags go before it.
-    #[arg(long, env = "TRIREME_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// State of the node; made by `cluster init` or `node join`.
-    #[arg(long, env = "TRIREME_DATA_DIR", default_value = "/var/lib/trireme")]
-    pub data_dir: PathBuf,
-    /// Address of node traffic: gRPC on TCP and QUIC on UDP.
-    #[arg(long)]
-    pub listen: Option<String>,
-    /// Address of the API.
-    #[arg(long)]
-    pub api_listen: Option<String>,
-    /// Serve the API without TLS off loopback too.
-    #[arg(long)]
-    pub insecure_http: bool,
-    /// Stop when standard input ends: for a parent that must not leave processes behind.
-    #[arg(long, hide = true)]
-    pub stop_with_stdin: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trireme worker --data-dir /var/lib/trireme\n  \
-                        trireme worker --memory-limit 20GiB")]
-pub(crate) struct Worker {
-    /// File with these options in TOML; flags go before it.
-    #[arg(long, env = "TRIREME_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// State of the node; made by `node join`.
-    #[arg(long, env = "TRIREME_DATA_DIR", default_value = "/var/lib/trireme")]
-    pub data_dir: PathBuf,
-    /// Address of node traffic: QUIC on UDP.
-    #[arg(long)]
-    pub listen: Option<String>,
-    /// Address that other nodes reach this one at, if it differs.
-    #[arg(long)]
-    pub advertise: Option<String>,
-    /// Memory that this process may take, mapped pages included, e.g. 560MB or 20GiB.
-    #[arg(long)]
-    pub memory_limit: Option<String>,
-    /// Compute threads; all cores when absent.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// The node's name; the host name when absent.
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Address where this worker's own /metrics is served over plain HTTP.
-    #[arg(long)]
-    pub metrics_listen: Option<String>,
-    /// Stop when standard input ends: for a parent that must not leave processes behind.
-    #[arg(long, hide = true)]
-    pub stop_with_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -304,9 +220,8 @@ pub(crate) enum ModelCommand {
     )]
     Ls,
     /// Everything about one model.
-    #[command(
-        after_help = "Examples:\n  trireme model describe demo\n  trireme model describe demo -o json"
-    )]
+    #[command(after_help = "Examples:\n  trireme model describe demo\n  \
+                      trireme model describe demo -o json")]
     Describe { model: String },
     /// Plan a model, place it, serve it.
     #[command(after_help = "Examples:\n  trireme model deploy demo\n  \
@@ -332,38 +247,6 @@ pub(crate) enum ModelCommand {
     },
 }
 
-/// What a deployment shall promise.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Placement {
-    /// Longest prompt and answer together, in tokens; the model's own up to 8192 when absent.
-    #[arg(long)]
-    pub context_length: Option<u32>,
-    /// Sequences that run at once; 16 when absent.
-    #[arg(long)]
-    pub sequences: Option<u32>,
-    /// How keys and values are kept; f16 when absent.
-    #[arg(long, value_enum)]
-    pub kv: Option<KvArg>,
-    /// What crosses a cut; f32 when absent.
-    #[arg(long, value_enum)]
-    pub activation: Option<ActivationArg>,
-    /// Exactly this many pipeline stages; what is fastest when absent.
-    #[arg(long)]
-    pub stages: Option<u32>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum KvArg {
-    F16,
-    F32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ActivationArg {
-    F32,
-    Bf16,
-}
-
 /// Whether and how long to wait for an operation.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Wait {
@@ -375,75 +258,11 @@ pub(crate) struct Wait {
     pub timeout: u64,
 }
 
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --stages 3 --without b2"
-)]
-pub(crate) struct Plan {
-    pub model: String,
-    #[command(flatten)]
-    pub options: Placement,
-    /// Plan as if this node were not there; may be repeated.
-    #[arg(long)]
-    pub without: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  trireme chat\n  trireme chat demo --message \"What is a pipeline stage?\"\n  \
-                        echo \"Hello\" | trireme chat demo"
-)]
-pub(crate) struct Chat {
-    /// The only model that is served when absent.
-    pub model: Option<String>,
-    /// Ask this and end.
-    #[arg(short, long)]
-    pub message: Option<String>,
-    #[arg(long)]
-    pub system: Option<String>,
-    #[arg(long, default_value_t = 0.0)]
-    pub temperature: f32,
-    #[arg(long)]
-    pub seed: Option<u64>,
-    #[arg(long)]
-    pub max_tokens: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trireme generate \"What is the capital of France?\"\n  \
-                        trireme generate --model ./llama.gguf --raw \"Once upon a time\" --max-tokens 50")]
-pub(crate) struct Generate {
-    pub prompt: String,
-    /// GGUF file or Hugging Face directory; the built-in demo model when absent.
-    #[arg(long)]
-    pub model: Option<PathBuf>,
-    /// Give the prompt to the model as it is, without the chat template.
-    #[arg(long)]
-    pub raw: bool,
-    #[arg(long)]
-    pub system: Option<String>,
-    #[arg(long, default_value_t = 256)]
-    pub max_tokens: u32,
-    #[arg(long, default_value_t = 0.0)]
-    pub temperature: f32,
-    #[arg(long, default_value_t = 1.0)]
-    pub top_p: f32,
-    #[arg(long, default_value_t = 0)]
-    pub top_k: u32,
-    #[arg(long)]
-    pub seed: Option<u64>,
-    #[arg(long)]
-    pub context_length: Option<u32>,
-    #[arg(long, value_enum, default_value_t = KvArg::F16)]
-    pub kv: KvArg,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Make an API key; it is shown once.
-    #[command(
-        after_help = "Examples:\n  trireme keys create ci-bot\n  trireme keys create ops --role admin"
-    )]
+    #[command(after_help = "Examples:\n  trireme keys create ci-bot\n  \
+                      trireme keys create ops --role admin")]
     Create {
         name: String,
         #[arg(long, value_enum, default_value_t = KeyRoleArg::User)]

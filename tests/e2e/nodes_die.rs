@@ -17,7 +17,10 @@ async fn kill_in_the_middle(cluster: &mut Cluster, victim: usize) -> String {
             "model": "demo", "temperature": 0,
             "messages": [{ "role": "user", "content": question }],
         });
-        api.stream(body, |text| drop(seen.send_replace(text.len()))).await
+        api.stream(body, |text| {
+            seen.send_replace(text.len());
+        })
+        .await
     });
     middle.wait_for(|length| *length >= third).await.expect("the stream runs");
     cluster.worker(&name).kill();

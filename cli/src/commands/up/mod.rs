@@ -79,7 +79,8 @@ The endpoint stays up: {api}/v1 (no key needed on this machine). Ctrl-C stops ev
   from openai import OpenAI
   client = OpenAI(base_url="{api}/v1", api_key="none")
   messages = [{{"role": "user", "content": "Hello"}}]
-  print(client.chat.completions.create(model="{model}", messages=messages).choices[0].message.content)
+  answer = client.chat.completions.create(model="{model}", messages=messages)
+  print(answer.choices[0].message.content)
 
   trireme chat --api {api}        trireme node ls --api {api}
 "#

@@ -14,7 +14,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One running node.
 ///
-/// The child stops when its standard input ends (`--stop-with-stdin`), which the kernel sees to even
+/// The child stops when its standard input ends (`--stop-with-stdin`), which the kernel does even
 /// when this process is killed; it has a process group of its own, so that Ctrl-C reaches it only
 /// through us.
 pub(crate) struct NodeProcess {

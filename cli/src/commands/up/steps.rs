@@ -225,7 +225,7 @@ fn patient() -> Wait {
     Wait { no_wait: false, timeout: 3600 }
 }
 
-/// A port that is free on TCP and UDP now; the few milliseconds until it is used are a risk we take.
+/// A port that is free on TCP and UDP now; somebody may take it before it is used.
 fn free_port() -> Result<u16, CliError> {
     for _ in 0..100 {
         let Ok(tcp) = TcpListener::bind(("127.0.0.1", 0)) else { continue };

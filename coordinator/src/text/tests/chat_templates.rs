@@ -153,7 +153,8 @@ fn methods_of_text_and_mappings_behave_as_in_python() {
 #[test]
 fn the_language_has_what_templates_use() {
     check(
-        "{% set a = namespace(n=0) %}{% for x in names %}{% set a.n = a.n + 1 %}{% endfor %}{{ a.n }}",
+        "{% set a = namespace(n=0) %}{% for x in names %}{% set a.n = a.n + 1 %}{% endfor %}\
+         {{ a.n }}",
         "3",
     );
     check(

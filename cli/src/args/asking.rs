@@ -1,0 +1,99 @@
+//! Arguments of the commands that plan a model or talk to one.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// What a deployment shall promise.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Placement {
+    /// Longest prompt and answer together, in tokens; the model's own up to 8192 when absent.
+    #[arg(long)]
+    pub context_length: Option<u32>,
+    /// Sequences that run at once; 16 when absent.
+    #[arg(long)]
+    pub sequences: Option<u32>,
+    /// How keys and values are kept; f16 when absent.
+    #[arg(long, value_enum)]
+    pub kv: Option<KvArg>,
+    /// What crosses a cut; f32 when absent.
+    #[arg(long, value_enum)]
+    pub activation: Option<ActivationArg>,
+    /// Exactly this many pipeline stages; what is fastest when absent.
+    #[arg(long)]
+    pub stages: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KvArg {
+    F16,
+    F32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ActivationArg {
+    F32,
+    Bf16,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --stages 3 --without b2"
+)]
+pub(crate) struct Plan {
+    pub model: String,
+    #[command(flatten)]
+    pub options: Placement,
+    /// Plan as if this node were not there; may be repeated.
+    #[arg(long)]
+    pub without: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trireme chat\n  \
+                        trireme chat demo --message \"What is a stage?\"\n  \
+                        echo \"Hello\" | trireme chat demo")]
+pub(crate) struct Chat {
+    /// The only model that is served when absent.
+    pub model: Option<String>,
+    /// Ask this and end.
+    #[arg(short, long)]
+    pub message: Option<String>,
+    #[arg(long)]
+    pub system: Option<String>,
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f32,
+    #[arg(long)]
+    pub seed: Option<u64>,
+    #[arg(long)]
+    pub max_tokens: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trireme generate \"What is the capital of France?\"\n  \
+                        trireme generate --model ./llama.gguf --raw \"Once\" --max-tokens 50")]
+pub(crate) struct Generate {
+    pub prompt: String,
+    /// GGUF file or Hugging Face directory; the built-in demo model when absent.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Give the prompt to the model as it is, without the chat template.
+    #[arg(long)]
+    pub raw: bool,
+    #[arg(long)]
+    pub system: Option<String>,
+    #[arg(long, default_value_t = 256)]
+    pub max_tokens: u32,
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f32,
+    #[arg(long, default_value_t = 1.0)]
+    pub top_p: f32,
+    #[arg(long, default_value_t = 0)]
+    pub top_k: u32,
+    #[arg(long)]
+    pub seed: Option<u64>,
+    #[arg(long)]
+    pub context_length: Option<u32>,
+    #[arg(long, value_enum, default_value_t = KvArg::F16)]
+    pub kv: KvArg,
+}

@@ -1,0 +1,95 @@
+//! Arguments of the commands that run nodes: up, coordinator, worker.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trireme up\n  \
+                        trireme up --nodes 2 --model ./llama.gguf \"Tell me a joke\"\n\n\
+                        Ctrl-C stops all of it.")]
+pub(crate) struct Up {
+    /// What to ask first.
+    pub prompt: Option<String>,
+    /// Worker processes to start.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub nodes: u32,
+    /// Coordinator processes to start: 1 or 3.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
+    pub coordinators: u32,
+    /// GGUF file or Hugging Face directory; the built-in demo model when absent.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Stages to split the model into; as many as there are workers when absent.
+    #[arg(long)]
+    pub stages: Option<u32>,
+    /// Memory that each worker may take, e.g. 560MB or 2GiB.
+    #[arg(long)]
+    pub memory_limit: Option<String>,
+    /// Port of the API; a free one when taken by another program and not asked for.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Where the nodes keep their state; a temporary folder when absent.
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// Answer the prompt, then stop instead of staying up.
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trireme coordinator --data-dir /var/lib/trireme\n  \
+                        trireme coordinator --config /etc/trireme/coordinator.toml")]
+pub(crate) struct Coordinator {
+    /// File with these options in TOML; flags go before it.
+    #[arg(long, env = "TRIREME_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// State of the node; made by `cluster init` or `node join`.
+    #[arg(long, env = "TRIREME_DATA_DIR", default_value = "/var/lib/trireme")]
+    pub data_dir: PathBuf,
+    /// Address of node traffic: gRPC on TCP and QUIC on UDP.
+    #[arg(long)]
+    pub listen: Option<String>,
+    /// Address of the API.
+    #[arg(long)]
+    pub api_listen: Option<String>,
+    /// Serve the API without TLS off loopback too.
+    #[arg(long)]
+    pub insecure_http: bool,
+    /// Stop when standard input ends: for a parent that must not leave processes behind.
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trireme worker --data-dir /var/lib/trireme\n  \
+                        trireme worker --memory-limit 20GiB")]
+pub(crate) struct Worker {
+    /// File with these options in TOML; flags go before it.
+    #[arg(long, env = "TRIREME_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// State of the node; made by `node join`.
+    #[arg(long, env = "TRIREME_DATA_DIR", default_value = "/var/lib/trireme")]
+    pub data_dir: PathBuf,
+    /// Address of node traffic: QUIC on UDP.
+    #[arg(long)]
+    pub listen: Option<String>,
+    /// Address that other nodes reach this one at, if it differs.
+    #[arg(long)]
+    pub advertise: Option<String>,
+    /// Memory that this process may take, mapped pages included, e.g. 560MB or 20GiB.
+    #[arg(long)]
+    pub memory_limit: Option<String>,
+    /// Compute threads; all cores when absent.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// The node's name; the host name when absent.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Address where this worker's own /metrics is served over plain HTTP.
+    #[arg(long)]
+    pub metrics_listen: Option<String>,
+    /// Stop when standard input ends: for a parent that must not leave processes behind.
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
+}
