@@ -15,7 +15,8 @@ pub(crate) use node_process::{Coordinator, Up, Worker};
     name = "trireme",
     version,
     about = "One inference cluster out of a few machines, for models too large for any one of them",
-    after_help = "Examples:\n  trireme up                three nodes on this machine, and a chat\n  \
+    after_help = "Examples:\n  \
+                  trireme up                three nodes on this machine, and a chat\n  \
                   trireme generate \"Hello\"  one process, no cluster\n  trireme node ls\n\n\
                   Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 forbidden, 5 unreachable\n\
                   or no quorum, 6 precondition, 7 does not fit, 8 wait timed out (work goes on),\n\

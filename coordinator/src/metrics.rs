@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use metrics::gauge;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use protocol::admin::NodeState;
+use protocol::shard::ReplicaLoad;
 
 use crate::gateway;
 use crate::raft::ConsensusStatus;
@@ -41,4 +42,9 @@ pub(crate) fn nodes(view: &LiveView) {
         let count = view.nodes.values().filter(|n| n.state == state).count();
         gauge!("trireme_nodes", "state" => name).set(count as f64);
     }
+    // As the heads last reported: what no sequence holds, of what there is.
+    let loads = || view.nodes.values().flat_map(|n| &n.loads);
+    let sum = |part: fn(&ReplicaLoad) -> u32| loads().map(part).map(f64::from).sum::<f64>();
+    gauge!("trireme_kv_blocks_free").set(sum(|load| load.blocks_free));
+    gauge!("trireme_kv_blocks_total").set(sum(|load| load.blocks_total));
 }
