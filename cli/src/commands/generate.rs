@@ -49,8 +49,8 @@ fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
     let (mut detokenizer, mut tokens) = (text.detokenizer(true), 0_u32);
     let begun = Instant::now();
     let mut first = None;
-    let mut stages = std::slice::from_mut(&mut stage);
-    let finished = engine::generate(&mut stages, &prompt, &options, &mut |sampled| {
+    let stages = std::slice::from_mut(&mut stage);
+    let finished = engine::generate(stages, &prompt, &options, &mut |sampled| {
         first.get_or_insert_with(|| begun.elapsed());
         tokens += 1;
         print_piece(&detokenizer.push(sampled.token))

@@ -89,10 +89,9 @@ impl Api {
         let mut bytes = response.bytes_stream();
         let (mut rest, mut answer) = (String::new(), Answer::default());
         while let Some(piece) = bytes.next().await {
-            rest.push_str(
-                &String::from_utf8(piece.map_err(|e| no_response(&e))?.to_vec())
-                    .expect("chunks hold whole characters: the server writes whole events"),
-            );
+            let piece = piece.map_err(|e| no_response(&e))?;
+            // The server writes whole events, so that a piece never ends inside a character.
+            rest.push_str(std::str::from_utf8(&piece).expect("UTF-8"));
             while let Some(end) = rest.find("\n\n") {
                 let event: String = rest.drain(..end + 2).collect();
                 let Some(data) = event.trim().strip_prefix("data: ") else { continue };
