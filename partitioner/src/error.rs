@@ -10,6 +10,11 @@ pub enum PlanError {
     BadOption { name: &'static str, value: u32, most: u32 },
     #[error("{asked} stages were asked for, but only {usable} devices can hold a layer")]
     TooFewDevices { asked: u32, usable: u32 },
+    #[error(
+        "needs {} more to fit in {asked} stages: {} for weights, KV and workspace; it fits in {fits}",
+        gib(*missing_bytes), gib(*needed_bytes)
+    )]
+    TooFewStages { asked: u32, fits: u32, missing_bytes: u64, needed_bytes: u64 },
     /// `missing_bytes` is what the layers need that found no place in the best packing.
     #[error(
         "needs {} more: {} for weights, KV and workspace, usable {} on {devices} devices",

@@ -37,10 +37,12 @@ pub(crate) fn why_not(problem: &Problem<'_>, chains: &[Chain]) -> PlanError {
     let usable =
         problem.devices.iter().filter(|d| (0..problem.layers).any(|l| !d.ends(l).is_empty()));
     let count = usable.count() as u32;
-    if let Some(asked) = problem.objective.stages
-        && (!chains.is_empty() || count < asked)
-    {
+    let asked = problem.objective.stages;
+    if let Some(asked) = asked.filter(|asked| count < *asked) {
         return PlanError::TooFewDevices { asked, usable: count };
+    }
+    if let (Some(asked), Some(fewest)) = (asked, chains.first()) {
+        return too_few_stages(problem, asked, fewest);
     }
     let covered = furthest(problem);
     if covered == problem.layers {
@@ -56,6 +58,19 @@ pub(crate) fn why_not(problem: &Problem<'_>, chains: &[Chain]) -> PlanError {
         usable_bytes,
         devices: problem.devices.len() as u32,
     }
+}
+
+/// More stages would do; on the largest devices, so many as were asked for, this much is missing.
+fn too_few_stages(problem: &Problem<'_>, asked: u32, fewest: &Chain) -> PlanError {
+    let mut usable: Vec<_> =
+        problem.devices.iter().map(|d| d.profile.memory_usable_bytes).collect();
+    usable.sort_unstable_by(|a, b| b.cmp(a));
+    let largest: u64 = usable.iter().take(asked as usize).sum();
+    let all = StageBytes::of(problem.spec, problem.spec.all_layers(), problem.objective);
+    let needed_bytes = all.least(problem.objective);
+    let missing_bytes = needed_bytes.saturating_sub(largest).max(1);
+    let fits = fewest.stages.len() as u32;
+    PlanError::TooFewStages { asked, fits, missing_bytes, needed_bytes }
 }
 
 /// What the uncovered layers need, less the memory that no stage could use at all.

@@ -5,6 +5,7 @@
 //! tried in one fixed order, fastest first.
 #![forbid(unsafe_code)]
 
+mod booked;
 mod chain;
 mod cluster;
 mod cost;
@@ -15,6 +16,7 @@ mod planned;
 mod problem;
 mod verify;
 
+pub use booked::{Booking, booked};
 pub use cluster::{Candidate, Cluster};
 pub use error::PlanError;
 pub use objective::Objective;

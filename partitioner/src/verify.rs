@@ -3,6 +3,7 @@
 use protocol::model_spec::ModelSpec;
 use protocol::plan::Plan;
 
+use crate::booked::{Booking, booked};
 use crate::cluster::Cluster;
 
 /// Every broken promise of `plan`, as sentences; empty when it holds.
@@ -16,22 +17,12 @@ pub fn verify(plan: &Plan, spec: &ModelSpec, cluster: &Cluster) -> Vec<String> {
     if u64::from(kv.blocks) * u64::from(kv.block_size) < u64::from(kv.context_length) {
         faults.push("the KV pool is shorter than one sequence".to_owned());
     }
-    for (index, stage) in plan.stages().iter().enumerate() {
-        let last = stage.layers.end.0 == spec.layer_count();
-        let sampled = if last { kv.sequences_max } else { 0 };
-        let pool = spec.kv_bytes_per_token(stage.layers, kv.kv_type)
-            * u64::from(kv.block_size)
-            * u64::from(kv.blocks);
-        let needed = spec.stage_weight_bytes(stage.layers)
-            + spec.workspace_bytes(kv.step_tokens_max.into(), sampled.into())
-            + pool;
-        for rank in &stage.ranks {
-            let node = cluster.nodes.iter().find(|c| c.node == rank.node);
-            let device = node.and_then(|c| c.profile.devices.get(rank.device as usize));
-            let usable = device.map_or(0, |d| d.memory_usable_bytes);
-            if needed > usable {
-                faults.push(format!("stage {index} needs {needed} bytes of {usable}"));
-            }
+    for Booking { node, device, bytes } in booked(plan, spec) {
+        let found = cluster.nodes.iter().find(|c| c.node == node);
+        let device = found.and_then(|c| c.profile.devices.get(device as usize));
+        let usable = device.map_or(0, |d| d.memory_usable_bytes);
+        if bytes > usable {
+            faults.push(format!("node {} must hold {bytes} bytes of {usable}", node.short()));
         }
     }
     for edge in plan.edges() {

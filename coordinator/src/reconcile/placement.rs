@@ -18,7 +18,8 @@ pub fn place(
     usable: &dyn Fn(NodeId) -> bool,
     down: &BTreeSet<(NodeId, NodeId)>,
 ) -> Result<Planned, PlanError> {
-    let cluster = candidates(state, usable, down);
+    let mut cluster = candidates(state, usable, down);
+    subtract_others(&mut cluster, state, model);
     partitioner::plan(&model.spec, model.manifest, &cluster, &objective(&model.spec, options))
 }
 
@@ -38,7 +39,8 @@ pub fn objective(spec: &ModelSpec, options: &DeployOptions) -> Objective {
 /// The bytes that an error says are missing; 0 when memory is not what is missing.
 pub fn missing_bytes(error: &PlanError) -> u64 {
     match error {
-        PlanError::DoesNotFit { missing_bytes, .. } => *missing_bytes,
+        PlanError::DoesNotFit { missing_bytes, .. }
+        | PlanError::TooFewStages { missing_bytes, .. } => *missing_bytes,
         _ => 0,
     }
 }
@@ -63,4 +65,22 @@ fn candidates(
     // Ties go to the earlier node: by name, so that two clusters plan alike.
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     Cluster { nodes }
+}
+
+/// What other deployments hold is not to be planned on; what this one holds is, as it moves.
+fn subtract_others(cluster: &mut Cluster, state: &State, model: &Model) {
+    for (name, deployment) in &state.deployments {
+        let Some(other) = state.models.get(name).filter(|m| m.manifest != model.manifest) else {
+            continue;
+        };
+        let Some(placement) = &deployment.placement else { continue };
+        for booking in partitioner::booked(&placement.plan, &other.spec) {
+            let node = cluster.nodes.iter_mut().find(|c| c.node == booking.node);
+            let device = node.and_then(|c| c.profile.devices.get_mut(booking.device as usize));
+            if let Some(device) = device {
+                device.memory_usable_bytes =
+                    device.memory_usable_bytes.saturating_sub(booking.bytes);
+            }
+        }
+    }
 }
