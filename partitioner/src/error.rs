@@ -11,7 +11,7 @@ pub enum PlanError {
     #[error("{asked} stages were asked for, but only {usable} devices can hold a layer")]
     TooFewDevices { asked: u32, usable: u32 },
     #[error(
-        "needs {} more to fit in {asked} stages: {} for weights, KV and workspace; it fits in {fits}",
+        "needs {} more to fit in {asked} stages: {} with KV and workspace; it fits in {fits}",
         gib(*missing_bytes), gib(*needed_bytes)
     )]
     TooFewStages { asked: u32, fits: u32, missing_bytes: u64, needed_bytes: u64 },
