@@ -126,8 +126,12 @@ pub(crate) enum ClusterCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ClusterInit {
+    /// The cluster's name.
     #[arg(long, default_value = "trireme")]
     pub name: String,
+    /// The node's name; the host name and `-coordinator` when absent.
+    #[arg(long)]
+    pub node_name: Option<String>,
     #[arg(long, env = "TRIREME_DATA_DIR", default_value = "/var/lib/trireme")]
     pub data_dir: PathBuf,
     /// Address of node traffic, as other machines reach it.
@@ -180,7 +184,7 @@ pub(crate) enum NodeCommand {
 pub(crate) struct NodeJoin {
     /// Token of `trireme cluster join-token`.
     pub token: String,
-    /// The node's name; the host name when absent.
+    /// The node's name; the host name when absent, with `-coordinator` for one.
     #[arg(long)]
     pub name: Option<String>,
     #[arg(long, env = "TRIREME_DATA_DIR", default_value = "/var/lib/trireme")]

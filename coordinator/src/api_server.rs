@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use protocol::identity::{ClusterCa, NodeKey};
@@ -18,6 +18,10 @@ use crate::error::CoordinatorError;
 
 const CONNECTIONS_MAX: usize = 4096;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection may wait this long for its next request's head, or for its first.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// An HTTP/2 connection that is silent is asked this often whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// TLS for the API under the names it is reached by.
 pub(crate) fn acceptor(
@@ -80,20 +84,37 @@ async fn connection(
     // Tokens are small and must not wait for more of them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return exchange(TokioIo::new(stream), router, closing).await;
+        return exchange(TokioIo::new(stream), Http::One, router, closing).await;
     };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => exchange(TokioIo::new(stream), router, closing).await,
+        Ok(Ok(stream)) => {
+            let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let http = if two { Http::Two } else { Http::One };
+            exchange(TokioIo::new(stream), http, router, closing).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "API handshake failed"),
         Err(_) => tracing::debug!("API handshake timed out"),
     }
 }
 
-async fn exchange<I>(io: I, router: Router, closing: watch::Receiver<bool>)
+/// The version that the TLS handshake agreed on; plain connections speak HTTP/1.1. Looking at the
+/// first bytes instead would wait for them without a deadline.
+enum Http {
+    One,
+    Two,
+}
+
+async fn exchange<I>(io: I, http: Http, router: Router, closing: watch::Receiver<bool>)
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let server = auto::Builder::new(TokioExecutor::new());
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL);
+    let server = match http {
+        Http::One => server.http1_only(),
+        Http::Two => server.http2_only(),
+    };
     let serving = server.serve_connection(io, TowerToHyperService::new(router));
     tokio::pin!(serving);
     let ended = tokio::select! {

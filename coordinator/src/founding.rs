@@ -22,6 +22,8 @@ pub struct InitOptions {
     pub data_dir: PathBuf,
     /// 1 to 63 of `a-z`, `0-9`, `-`.
     pub cluster: String,
+    /// The node's own name.
+    pub name: String,
     /// `host:port` of node traffic.
     pub address: String,
     /// `host:port` of the API.
@@ -123,7 +125,7 @@ async fn write_first_entries(
         address: founding.address.clone(),
         api_address: founding.api_address.clone(),
     };
-    let name = format!("coordinator-{}", node.short());
+    let name = founding.name.clone();
     let (role, endpoint) = (Role::Coordinator, Some(endpoint));
     consensus.propose(Change::AdmitNode { node, name, role, token: None, endpoint }).await?;
     Ok(key.expose().to_owned())

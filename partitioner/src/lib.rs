@@ -20,7 +20,7 @@ pub use booked::{Booking, booked};
 pub use cluster::{Candidate, Cluster};
 pub use error::PlanError;
 pub use objective::Objective;
-pub use planned::{Alternative, Planned, PlannedStage, Prediction};
+pub use planned::{Alternative, Planned, Prediction};
 pub use verify::verify;
 
 use protocol::ids::Digest;

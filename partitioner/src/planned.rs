@@ -1,6 +1,7 @@
 //! The planner's answer: a valid plan, what it predicts, and what else was looked at.
 
-use protocol::ids::{Digest, NodeId};
+use protocol::admin::PlannedStage;
+use protocol::ids::Digest;
 use protocol::model_spec::LayerRange;
 use protocol::plan::{KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan};
 
@@ -26,21 +27,6 @@ pub struct Prediction {
     pub tokens_per_second: f64,
     /// Time to first token of a prompt of `Objective::prompt_tokens`.
     pub ttft_seconds: f64,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedStage {
-    pub node: NodeId,
-    pub name: String,
-    pub device: u32,
-    pub layers: LayerRange,
-    pub weight_bytes: u64,
-    pub kv_bytes: u64,
-    pub workspace_bytes: u64,
-    pub free_bytes: u64,
-    pub seconds_per_token: f64,
-    /// To the next stage; of the last stage, back to the head.
-    pub hop_seconds: f64,
 }
 
 /// Another placement and its predicted time per token.

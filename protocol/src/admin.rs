@@ -184,6 +184,9 @@ pub struct DeployOptions {
     pub context_length: Option<u32>,
     /// Sequences that run at once; 16 when absent.
     pub sequences_max: Option<u32>,
+    /// Tokens of one step over all sequences; longer prompts are prefilled in chunks. 256 when
+    /// absent.
+    pub step_tokens_max: Option<u32>,
     pub kv_type: Option<KvType>,
     pub activation: Option<ActivationType>,
     /// Exactly this many pipeline stages, instead of what is fastest.

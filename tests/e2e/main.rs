@@ -1,9 +1,12 @@
 //! Real processes on loopback: what a user of the cluster sees, also when nodes die.
 
+mod api_edge;
 mod bad_input;
 mod load;
 mod nodes_die;
 mod same_text;
 mod secrets;
+mod strangers;
 mod three_coordinators;
 mod too_big;
+mod weight_types;

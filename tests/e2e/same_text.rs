@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use tests::process::{Answer, Api, Cluster, ClusterOptions, repository_file};
+use tests::process::{Api, Cluster, ClusterOptions, repository_file};
 
 /// Questions whose answers are asserted; the demo model's trainer picked them for their margins.
 pub(crate) fn questions() -> Vec<(String, String)> {
@@ -29,11 +29,46 @@ pub(crate) fn long_questions() -> Vec<(String, String)> {
     all
 }
 
-const SEEDED: &str = "Write a sentence about the sea.";
+const PROMPTS: usize = 50;
 
-async fn seeded(api: &Api, seed: u64, stream: bool) -> Answer {
-    let extra = json!({ "temperature": 1.0, "seed": seed, "stream": stream });
-    api.ask("demo", SEEDED, extra).await.expect("an answer")
+#[derive(Clone, Copy, PartialEq)]
+enum Choice {
+    Greedy,
+    Seeded,
+}
+
+/// The answer to question `index`; seeded draws differ from greedy ones.
+async fn answer(api: &Api, choice: Choice, index: usize, question: &str, stream: bool) -> String {
+    let extra = match choice {
+        Choice::Greedy => json!({ "stream": stream }),
+        Choice::Seeded => json!({
+            "stream": stream, "temperature": 1.5, "seed": index, "max_tokens": 24,
+        }),
+    };
+    let answer = api.ask("demo", question, extra).await.expect("an answer");
+    answer.text.trim().to_owned()
+}
+
+/// One after the other; every second one streamed.
+async fn alone(api: &Api, choice: Choice, questions: &[(String, String)]) -> Vec<String> {
+    let mut answers = Vec::new();
+    for (index, (question, _)) in questions.iter().enumerate() {
+        answers.push(answer(api, choice, index, question, index % 2 == 0).await);
+    }
+    answers
+}
+
+/// Sixteen at a time, those streamed that were not alone.
+async fn in_batches(api: &Api, choice: Choice, questions: &[(String, String)]) -> Vec<String> {
+    let all: Vec<_> = questions.iter().enumerate().collect();
+    let mut answers = Vec::new();
+    for batch in all.chunks(16) {
+        let asked = batch
+            .iter()
+            .map(|(index, (question, _))| answer(api, choice, *index, question, index % 2 == 1));
+        answers.extend(join_all(asked).await);
+    }
+    answers
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,44 +76,24 @@ async fn one_to_four_stages_answer_the_same() {
     let options = ClusterOptions { workers: 4, ..ClusterOptions::default() };
     let cluster = Cluster::with_demo(&options, 1).await;
     let api = cluster.api(0);
-    let mut expected_draws = Vec::new();
+    let questions: Vec<_> = questions().into_iter().take(PROMPTS).collect();
+    let expected: Vec<_> = questions.iter().map(|(_, answer)| answer.trim().to_owned()).collect();
+    let drawn = alone(api, Choice::Seeded, &questions).await;
+    let strays = drawn.iter().zip(&expected).filter(|(drawn, greedy)| drawn != greedy).count();
+    assert!(strays > PROMPTS / 4, "only {strays} of {PROMPTS} seeds left the greedy path");
     for stages in 1..=4 {
-        if stages > 1 {
+        // Chunks of a prime length, then prompts in one piece.
+        for step_tokens in [7, 256] {
             cluster.undeploy("demo").await;
-            cluster.deploy("demo", json!({ "stages": stages })).await;
+            let promise = json!({ "stages": stages, "stepTokensMax": step_tokens });
+            cluster.deploy("demo", promise).await;
+            assert_eq!(cluster.placement("demo").await.len(), stages);
+            let how = format!("{stages} stages, steps of {step_tokens}");
+            for (choice, expected) in [(Choice::Greedy, &expected), (Choice::Seeded, &drawn)] {
+                assert_eq!(&in_batches(api, choice, &questions).await, expected, "{how}");
+            }
+            assert_eq!(alone(api, Choice::Greedy, &questions).await, expected, "{how}, alone");
         }
-        assert_eq!(cluster.placement("demo").await.len(), stages);
-        for (question, expected) in questions().iter().take(12) {
-            let answer = api.ask("demo", question, json!({})).await.expect("an answer");
-            assert_eq!(answer.text.trim(), expected.trim(), "{stages} stages, alone");
-            assert_eq!(answer.finish_reason, "stop");
-        }
-        batch_of_sixteen(api, stages).await;
-        let mut draws = Vec::new();
-        for seed in 0..4 {
-            let (whole, streamed) = (seeded(api, seed, false).await, seeded(api, seed, true).await);
-            assert_eq!(whole, streamed, "{stages} stages, seed {seed}");
-            draws.push(whole.text);
-        }
-        if stages == 1 {
-            expected_draws = draws;
-        } else {
-            assert_eq!(draws, expected_draws, "{stages} stages");
-        }
-    }
-    let mut distinct = expected_draws.clone();
-    distinct.dedup();
-    assert!(distinct.len() > 1, "seeds draw different sentences: {expected_draws:?}");
-}
-
-async fn batch_of_sixteen(api: &Api, stages: usize) {
-    let questions = questions();
-    let answers = join_all(questions.iter().skip(12).take(16).map(|(question, expected)| async {
-        let extra = json!({ "stream": true });
-        let answer = api.ask("demo", question, extra).await.expect("an answer");
-        (answer.text.trim().to_owned(), expected.trim().to_owned())
-    }));
-    for (answer, expected) in answers.await {
-        assert_eq!(answer, expected, "{stages} stages, in a batch");
+        assert_eq!(alone(api, Choice::Seeded, &questions).await, drawn, "{stages} stages");
     }
 }

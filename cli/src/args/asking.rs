@@ -13,6 +13,9 @@ pub(crate) struct Placement {
     /// Sequences that run at once; 16 when absent.
     #[arg(long)]
     pub sequences: Option<u32>,
+    /// Tokens that one step may take; longer prompts are prefilled in chunks; 256 when absent.
+    #[arg(long)]
+    pub step_tokens: Option<u32>,
     /// How keys and values are kept; f16 when absent.
     #[arg(long, value_enum)]
     pub kv: Option<KvArg>,

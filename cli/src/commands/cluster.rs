@@ -3,6 +3,7 @@
 use protocol::admin::{ClusterStatus, JoinTokenCreated, NewJoinToken};
 use protocol::control::Role;
 
+use super::node::default_name;
 use crate::args::{ClusterCommand, ClusterInit, Global, RoleArg};
 use crate::client::Client;
 use crate::context::Context;
@@ -63,6 +64,7 @@ pub(crate) async fn create(args: &ClusterInit) -> Result<coordinator::Initialise
     let options = coordinator::InitOptions {
         data_dir: args.data_dir.clone(),
         cluster: args.name.clone(),
+        name: args.node_name.clone().unwrap_or_else(|| default_name(Role::Coordinator)),
         address: args.listen.clone(),
         api_address: args.api_listen.clone(),
     };

@@ -56,6 +56,7 @@ impl Placement {
         DeployOptions {
             context_length: self.context_length,
             sequences_max: self.sequences,
+            step_tokens_max: self.step_tokens,
             kv_type: self.kv.map(KvArg::resolve),
             activation: self.activation.map(ActivationArg::resolve),
             stages: self.stages,

@@ -2,6 +2,7 @@
 
 use protocol::admin::{List, NodeView, OperationView};
 use protocol::control::{CoordinatorEndpoint, Role};
+use worker::join::JoinError;
 
 use super::{confirm, operation};
 use crate::args::{Global, NodeCommand, NodeJoin};
@@ -52,7 +53,7 @@ pub(crate) async fn join(args: &NodeJoin) -> Result<protocol::identity::Identity
         address: args.listen.clone(),
         api_address: args.api_listen.clone(),
     });
-    let name = args.name.clone().unwrap_or_else(host_name);
+    let name = args.name.clone().unwrap_or_else(|| default_name(role));
     let request = worker::join::JoinOptions {
         data_dir: args.data_dir.clone(),
         token: args.token.clone(),
@@ -60,10 +61,31 @@ pub(crate) async fn join(args: &NodeJoin) -> Result<protocol::identity::Identity
         role,
         coordinator,
     };
-    worker::join::join(request).await.map_err(|e| {
-        let next = "make a new token with `trireme cluster join-token`";
-        CliError::new(Exit::Forbidden, "this machine could not join", e.to_string(), next)
-    })
+    worker::join::join(request).await.map_err(refused)
+}
+
+fn refused(error: JoinError) -> CliError {
+    const NEW_TOKEN: &str = "make a new token with `trireme cluster join-token`";
+    let (exit, next) = match &error {
+        JoinError::BadToken(_) => (Exit::Usage, "give the whole line of `cluster join-token`"),
+        JoinError::Unreachable { .. } => {
+            (Exit::Unreachable, "see that a coordinator runs there and its TCP port is open")
+        }
+        JoinError::OtherRole { .. } | JoinError::OtherMembership { .. } => {
+            (Exit::Precondition, "name another --data-dir")
+        }
+        JoinError::Refused { .. } => (Exit::Precondition, "change what the reason names"),
+        _ => (Exit::Forbidden, NEW_TOKEN),
+    };
+    CliError::new(exit, "this machine could not join", error.to_string(), next)
+}
+
+/// A machine may be a worker and a coordinator, and names are unique.
+pub(crate) fn default_name(role: Role) -> String {
+    match role {
+        Role::Worker => host_name(),
+        Role::Coordinator => format!("{}-coordinator", host_name()),
+    }
 }
 
 pub(crate) fn host_name() -> String {

@@ -1,5 +1,7 @@
 //! `trireme worker`: runs a worker until it is told to stop.
 
+use worker::WorkerError;
+
 use super::coordinator::resolve;
 use super::node::host_name;
 use crate::args::Worker;
@@ -31,7 +33,15 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
         // A watch that is gone is a reason to stop too.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    worker::run(config, shutdown).await.map_err(|e| {
-        CliError::new(Exit::Failed, "the worker stopped", e.to_string(), "see the log above")
+    worker::run(config, shutdown).await.map_err(|error| match error {
+        WorkerError::NotJoined | WorkerError::NoCoordinator | WorkerError::Removed => {
+            let next =
+                "run `trireme node join TOKEN`, with a token of `trireme cluster join-token`";
+            CliError::new(Exit::Precondition, "the worker cannot start", error.to_string(), next)
+        }
+        other => {
+            let why = other.to_string();
+            CliError::new(Exit::Failed, "the worker stopped", why, "see the log above")
+        }
     })
 }

@@ -2,8 +2,8 @@
 
 use partitioner::{PlanError, Planned};
 use protocol::admin::{
-    API_VERSION, DeploymentView, List, ModelView, NodeState, NodeView, PlanView, PlannedStage,
-    ShardView, StageView,
+    API_VERSION, DeploymentView, List, ModelView, NodeState, NodeView, PlanView, ShardView,
+    StageView,
 };
 use protocol::control::Role;
 use protocol::ids::{NodeId, ReplicaId};
@@ -153,18 +153,6 @@ pub(super) fn plan(model: &str, planned: &Planned) -> PlanView {
     let rate = planned.prediction.tokens_per_second;
     let names: Vec<_> = planned.stages.iter().map(|s| s.name.as_str()).collect();
     let split = if count == 1 { "on".to_owned() } else { format!("in {count} stages on") };
-    let stage = |s: &partitioner::PlannedStage| PlannedStage {
-        node: s.node,
-        name: s.name.clone(),
-        device: s.device,
-        layers: s.layers,
-        weight_bytes: s.weight_bytes,
-        kv_bytes: s.kv_bytes,
-        workspace_bytes: s.workspace_bytes,
-        free_bytes: s.free_bytes,
-        seconds_per_token: s.seconds_per_token,
-        hop_seconds: s.hop_seconds,
-    };
     let alternative = |a: &partitioner::Alternative| {
         format!("{}: {:.1} ms per token", a.description, a.seconds_per_token * 1e3)
     };
@@ -173,7 +161,7 @@ pub(super) fn plan(model: &str, planned: &Planned) -> PlanView {
         fits: true,
         summary: format!("{split} {}: {rate:.1} tokens/s", names.join(", ")),
         missing_bytes: 0,
-        stages: planned.stages.iter().map(stage).collect(),
+        stages: planned.stages.clone(),
         predicted_tokens_per_second: rate,
         predicted_ttft_seconds: planned.prediction.ttft_seconds,
         context_length: kv.context_length,

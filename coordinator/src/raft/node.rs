@@ -152,6 +152,9 @@ impl Consensus {
     /// How long `node` has not answered this leader, if that is too long; `None` also when this
     /// coordinator does not lead, as followers do not hear of each other.
     pub fn silence_of(&self, node: NodeId) -> Option<Duration> {
+        if node == self.own {
+            return None;
+        }
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let answered = metrics.heartbeat.as_ref()?.get(&VoterId(node))?;

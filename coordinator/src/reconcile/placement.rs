@@ -28,6 +28,7 @@ pub fn objective(spec: &ModelSpec, options: &DeployOptions) -> Objective {
     Objective {
         context_length: options.context_length.unwrap_or(default.context_length),
         sequences_max: options.sequences_max.unwrap_or(default.sequences_max),
+        step_tokens_max: options.step_tokens_max.unwrap_or(default.step_tokens_max),
         kv_type: options.kv_type.unwrap_or(default.kv_type),
         activation: options.activation.unwrap_or(default.activation),
         stages: options.stages.or(default.stages),

@@ -57,7 +57,7 @@ impl FromStr for JoinToken {
             text.trim().split_once('@').ok_or_else(|| bad("address", "is missing (no `@`)"))?;
         let parts: Vec<_> = head.split('.').collect();
         let [prefix, ca, secret] = parts[..] else {
-            return Err(bad("", "does not have three parts before the `@`"));
+            return Err(bad("format", "is not three parts before the `@`"));
         };
         if prefix != PREFIX {
             return Err(bad("version", &format!("is `{}`", clip(prefix))));

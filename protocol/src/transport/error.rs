@@ -18,6 +18,8 @@ pub enum TransportError {
     TimedOut { address: String, after: Duration },
     #[error("{address} is refused: {reason}")]
     NotTrusted { address: String, reason: String },
+    #[error("the peer refuses this node's certificate ({alert}): it may be of another cluster")]
+    RefusedByPeer { alert: String },
     #[error("TLS configuration: {0}")]
     Tls(#[from] rustls::Error),
     #[error("peer showed no certificate")]

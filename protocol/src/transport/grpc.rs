@@ -89,10 +89,24 @@ async fn handshake(
     let (address, after) = (remote.to_string(), HANDSHAKE_TIMEOUT);
     let stream = tokio::time::timeout(after, acceptor.accept(stream))
         .await
-        .map_err(|_| TransportError::TimedOut { address, after })??;
+        .map_err(|_| TransportError::TimedOut { address, after })?
+        .map_err(handshake_error)?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = certificate.map(PeerIdentity::from_certificate).transpose()?;
     Ok(NodeStream { stream, info: NodeConnectInfo { remote, peer } })
+}
+
+fn handshake_error(error: io::Error) -> TransportError {
+    match tls_cause(&error) {
+        Some(rustls::Error::AlertReceived(alert)) => {
+            TransportError::RefusedByPeer { alert: format!("{alert:?}") }
+        }
+        _ => error.into(),
+    }
+}
+
+fn tls_cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
 /// An accepted connection that knows its peer.
@@ -195,8 +209,7 @@ impl GrpcTarget {
     }
 
     fn tls_error(&self, error: &io::Error) -> TransportError {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        match tls {
+        match tls_cause(error) {
             Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(
                 refusal,
             )))) => {

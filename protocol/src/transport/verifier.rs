@@ -45,6 +45,8 @@ pub(super) struct NodeClientVerifier {
 pub(super) enum Refusal {
     #[error("certificate is of cluster `{found}`, expected `{expected}`")]
     OtherCluster { found: String, expected: String },
+    #[error("certificate is of another cluster: this cluster's CA did not sign it")]
+    ForeignCa,
     #[error("certificate is of node {found}, expected {expected}")]
     OtherNode { found: String, expected: String },
     #[error("the CA is not the one that the join token names: this is another cluster")]
@@ -115,7 +117,8 @@ impl ServerCertVerifier for NodeServerVerifier {
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
         // The chain is node and CA, so nothing stands between them.
-        verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)
+            .map_err(by_cluster)?;
         self.trust.check_node(end_entity)?;
         Ok(ServerCertVerified::assertion())
     }
@@ -158,7 +161,8 @@ impl ClientCertVerifier for NodeClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self.chain.verify_client_cert(end_entity, intermediates, now);
+        let verified = verified.map_err(by_cluster)?;
         node_of(end_entity, &self.cluster)?;
         Ok(verified)
     }
@@ -194,6 +198,16 @@ fn node_of(certificate: &CertificateDer<'_>, cluster: &str) -> Result<PeerIdenti
         return Err(refused(Refusal::OtherCluster { found: peer.cluster, expected }));
     }
     Ok(peer)
+}
+
+/// Two clusters of one name differ in the signature, two of different names in the issuer; for the
+/// operator both are another cluster.
+fn by_cluster(error: Error) -> Error {
+    use CertificateError::{BadSignature, UnknownIssuer};
+    match error {
+        Error::InvalidCertificate(UnknownIssuer | BadSignature) => refused(Refusal::ForeignCa),
+        other => other,
+    }
 }
 
 fn refused(refusal: Refusal) -> Error {

@@ -1,6 +1,5 @@
 //! A cluster of processes on loopback, driven through the CLI and the API like an operator's.
 
-use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -70,7 +69,7 @@ impl Cluster {
         let name = format!("n{}", self.workers.len() + 1);
         let data_dir = self.path(&name);
         self.join(&name, "worker", &["--data-dir", &data_dir]).await;
-        let address = format!("127.0.0.1:{}", free_port());
+        let address = format!("127.0.0.1:{}", super::free_port());
         let mut arguments = strings(&["worker", "--data-dir", &data_dir, "--name", &name]);
         arguments.extend(strings(&["--listen", &address]));
         arguments.extend(memory_limit.iter().flat_map(|l| strings(&["--memory-limit", l])));
@@ -175,6 +174,7 @@ impl Cluster {
         let data_dir = self.path("c1");
         let (listen, api) = (loopback(), loopback());
         let init = ["cluster", "init", "--name", "test", "--data-dir", &data_dir];
+        let init = [&init[..], &["--node-name", "c1"]].concat();
         let output = Command::new(super::binary())
             .args(init)
             .args(["--listen", &listen, "--api-listen", &api])
@@ -208,15 +208,16 @@ impl Cluster {
         .await;
     }
 
-    async fn join(&self, name: &str, role: &str, arguments: &[&str]) {
-        let body = json!({ "role": role, "ttlSeconds": 600, "uses": 1 });
+    pub async fn join_token(&self, role: &str, seconds: u64, uses: u32) -> String {
+        let body = json!({ "role": role, "ttlSeconds": seconds, "uses": uses });
         let token = self.api(0).post("/admin/v1/join-tokens", body).await.expect("a token");
-        let token = token["token"].as_str().expect("a token").to_owned();
-        let output = tokio::task::block_in_place(|| {
-            let join = ["node", "join", &token, "--name", name, "--role", role];
-            Command::new(super::binary()).args(join).args(arguments).output()
-        });
-        let output = output.expect("the binary starts");
+        token["token"].as_str().expect("a token").to_owned()
+    }
+
+    async fn join(&self, name: &str, role: &str, arguments: &[&str]) {
+        let token = self.join_token(role, 600, 1).await;
+        let join = ["node", "join", &token, "--name", name, "--role", role];
+        let output = tokio::task::block_in_place(|| self.cli(&[&join, arguments].concat()));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -239,17 +240,5 @@ fn strings(items: &[&str]) -> Vec<String> {
 }
 
 fn loopback() -> String {
-    format!("127.0.0.1:{}", free_port())
-}
-
-/// A port that is free on TCP and UDP now.
-fn free_port() -> u16 {
-    for _ in 0..100 {
-        let tcp = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let port = tcp.local_addr().expect("bound").port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
+    format!("127.0.0.1:{}", super::free_port())
 }

@@ -8,6 +8,7 @@ pub use api::{Answer, Api, Failure};
 pub use cluster::{Cluster, ClusterOptions};
 pub use node::NodeProcess;
 
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 /// The binary under test: `$TRIREME_BIN`, else the one beside the running test.
@@ -36,4 +37,16 @@ pub fn share(full: usize) -> usize {
         Ok("full") => full,
         _ => full.div_ceil(10),
     }
+}
+
+/// A port that is free on TCP and UDP now.
+pub fn free_port() -> u16 {
+    for _ in 0..100 {
+        let tcp = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = tcp.local_addr().expect("bound").port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
 }

@@ -73,6 +73,7 @@ impl Cluster {
         if !data_dir.join("identity").exists() {
             let init = ClusterInit {
                 name: "local".to_owned(),
+                node_name: Some("c1".to_owned()),
                 data_dir: data_dir.clone(),
                 listen: address.clone(),
                 api_listen: api.clone(),
