@@ -99,12 +99,13 @@ impl Client {
             why = format!("{why}: {inner}");
             source = inner.source();
         }
-        CliError::new(
-            Exit::Unreachable,
-            format!("no coordinator answers at {}", self.context.api),
-            why,
-            "start one with `trireme up` or `trireme coordinator`, or name another with --api",
-        )
+        let what = format!("no coordinator answers at {}", self.context.api);
+        // What a TLS port sends first is no HTTP.
+        let next = match self.context.api.starts_with("http:") && why.contains("HTTP version") {
+            true => "that port may speak TLS: use the context that `cluster init` saved",
+            false => "start one with `trireme up` or `trireme coordinator`, or name another: --api",
+        };
+        CliError::new(Exit::Unreachable, what, why, next)
     }
 }
 

@@ -86,6 +86,8 @@ pub enum CoordinatorMessage {
     /// All coordinators, to be dialled and kept on disk.
     Coordinators {
         coordinators: Vec<CoordinatorAddress>,
+        /// Log index up to which the sender knew: one that is catching up sends old lists.
+        applied: u64,
     },
     /// From the leader only.
     Desired(DesiredShards),

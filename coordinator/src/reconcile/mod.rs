@@ -132,9 +132,7 @@ impl Reconciler {
         }
         if state.coordinators() != self.state.coordinators() {
             for node in workers.iter().filter(|n| self.liveness.is_attached(**n)) {
-                let coordinators = state.coordinators();
-                let message = CoordinatorMessage::Coordinators { coordinators };
-                actions.push(Action::Send { node: *node, message });
+                actions.push(Action::Send { node: *node, message: coordinators(&state) });
             }
         }
         let first_contact = started + self.config.first_contact;
@@ -170,9 +168,7 @@ impl Reconciler {
         }
         self.note_restart(node, &registration.shards, now);
         self.liveness.registered(node, now, &self.config);
-        let coordinators = self.state.coordinators();
-        let message = CoordinatorMessage::Coordinators { coordinators };
-        actions.push(Action::Send { node, message });
+        actions.push(Action::Send { node, message: coordinators(&self.state) });
         self.desired.forget(node);
         self.links.forget(node);
         let report = Report { shards: registration.shards.clone(), ..Report::default() };
@@ -246,6 +242,11 @@ impl Reconciler {
         let stalled = self.operations.stalled(&state, shards, now, &self.config);
         actions.extend(stalled.into_iter().map(Action::Propose));
     }
+}
+
+fn coordinators(state: &State) -> CoordinatorMessage {
+    let (coordinators, applied) = (state.coordinators(), state.applied);
+    CoordinatorMessage::Coordinators { coordinators, applied }
 }
 
 #[cfg(test)]

@@ -118,8 +118,13 @@ impl Cluster {
     }
 
     pub async fn nodes_ready(&self, count: usize) {
+        self.nodes_ready_by(0, count).await;
+    }
+
+    /// As the coordinator with this index sees it.
+    pub async fn nodes_ready_by(&self, coordinator: usize, count: usize) {
         self.until("nodes ready", async || {
-            let list = self.api(0).get("/admin/v1/nodes").await.ok()?;
+            let list = self.api(coordinator).get("/admin/v1/nodes").await.ok()?;
             let ready = list["items"].as_array()?.iter();
             let worker = |n: &&Value| n["roles"][0] == "worker" && n["state"] == "ready";
             (ready.filter(worker).count() >= count).then_some(())
@@ -185,7 +190,7 @@ impl Cluster {
         self.start_coordinator("c1", &data_dir, &listen, &api).await;
     }
 
-    async fn add_coordinator(&mut self) {
+    pub async fn add_coordinator(&mut self) {
         let name = format!("c{}", self.coordinators.len() + 1);
         let data_dir = self.path(&name);
         let (listen, api) = (loopback(), loopback());

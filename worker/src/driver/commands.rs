@@ -22,7 +22,9 @@ impl Driver {
             CoordinatorMessage::Welcome { cluster, heartbeat_interval_ms, .. } => {
                 tracing::info!(%cluster, coordinator = %from, heartbeat_interval_ms, "attached");
             }
-            CoordinatorMessage::Coordinators { coordinators } => self.coordinators(coordinators),
+            CoordinatorMessage::Coordinators { coordinators, applied } => {
+                self.coordinators(coordinators, applied);
+            }
             CoordinatorMessage::Desired(set) => {
                 self.parts.context.peers.learn(set.addresses.clone());
                 self.feed(ShardEvent::Desired(set));
@@ -42,7 +44,12 @@ impl Driver {
         Ok(())
     }
 
-    fn coordinators(&mut self, list: Vec<CoordinatorAddress>) {
+    /// The list of the coordinator that knows most; one that is catching up must not undo it.
+    fn coordinators(&mut self, list: Vec<CoordinatorAddress>, applied: u64) {
+        if applied < self.coordinators_applied {
+            return;
+        }
+        self.coordinators_applied = applied;
         if list.is_empty() || *self.parts.link.coordinators().borrow() == list {
             return;
         }

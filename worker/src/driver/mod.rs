@@ -61,6 +61,8 @@ pub(crate) struct Driver {
     holdings: BTreeMap<ReplicaId, Holding>,
     /// Operations under way, so that one sent again by a new leader is not run twice.
     operations: BTreeSet<String>,
+    /// What the sender of the current list of coordinators had applied.
+    coordinators_applied: u64,
     origin: Instant,
     urgent: u64,
     memory: OwnMemory,
@@ -74,6 +76,7 @@ impl Driver {
             lifecycle,
             holdings: BTreeMap::new(),
             operations: BTreeSet::new(),
+            coordinators_applied: 0,
             origin: Instant::now(),
             urgent: 0,
             memory: OwnMemory::new(),
