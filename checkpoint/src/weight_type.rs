@@ -34,10 +34,26 @@ pub enum WeightType {
     Q4K,
     #[serde(rename = "Q6_K")]
     Q6K,
+    #[serde(rename = "Q4_1")]
+    Q4_1,
+    #[serde(rename = "Q5_1")]
+    Q5_1,
+    #[serde(rename = "Q2_K")]
+    Q2K,
+    #[serde(rename = "Q3_K")]
+    Q3K,
+    #[serde(rename = "Q5_K")]
+    Q5K,
+    #[serde(rename = "IQ4_NL")]
+    Iq4Nl,
+    #[serde(rename = "IQ4_XS")]
+    Iq4Xs,
+    #[serde(rename = "MXFP4")]
+    Mxfp4,
 }
 
 impl WeightType {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 16] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -46,39 +62,53 @@ impl WeightType {
         Self::Q5_0,
         Self::Q4K,
         Self::Q6K,
+        Self::Q4_1,
+        Self::Q5_1,
+        Self::Q2K,
+        Self::Q3K,
+        Self::Q5K,
+        Self::Iq4Nl,
+        Self::Iq4Xs,
+        Self::Mxfp4,
     ];
 
-    pub fn block_elements(self) -> u64 {
-        match self {
-            Self::F32 | Self::F16 | Self::BF16 => 1,
-            Self::Q8_0 | Self::Q4_0 | Self::Q5_0 => 32,
-            Self::Q4K | Self::Q6K => 256,
-        }
+    pub const fn block_elements(self) -> u64 {
+        self.facts().1
     }
 
-    pub fn block_bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::BF16 => 2,
-            Self::Q8_0 => 34,
-            Self::Q4_0 => 18,
-            Self::Q5_0 => 22,
-            Self::Q4K => 144,
-            Self::Q6K => 210,
-        }
+    pub const fn block_bytes(self) -> u64 {
+        self.facts().2
     }
 
     /// The name that GGUF tools print.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
+        self.facts().0
+    }
+
+    /// The number that stands for the type in a GGUF tensor table (`ggml_type`).
+    pub const fn ggml_number(self) -> u32 {
+        self.facts().3
+    }
+
+    /// Name, values of a block, bytes of a block, number in GGUF.
+    const fn facts(self) -> (&'static str, u64, u64, u32) {
         match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::BF16 => "BF16",
-            Self::Q8_0 => "Q8_0",
-            Self::Q4_0 => "Q4_0",
-            Self::Q5_0 => "Q5_0",
-            Self::Q4K => "Q4_K",
-            Self::Q6K => "Q6_K",
+            Self::F32 => ("F32", 1, 4, 0),
+            Self::F16 => ("F16", 1, 2, 1),
+            Self::BF16 => ("BF16", 1, 2, 30),
+            Self::Q4_0 => ("Q4_0", 32, 18, 2),
+            Self::Q4_1 => ("Q4_1", 32, 20, 3),
+            Self::Q5_0 => ("Q5_0", 32, 22, 6),
+            Self::Q5_1 => ("Q5_1", 32, 24, 7),
+            Self::Q8_0 => ("Q8_0", 32, 34, 8),
+            Self::Q2K => ("Q2_K", 256, 84, 10),
+            Self::Q3K => ("Q3_K", 256, 110, 11),
+            Self::Q4K => ("Q4_K", 256, 144, 12),
+            Self::Q5K => ("Q5_K", 256, 176, 13),
+            Self::Q6K => ("Q6_K", 256, 210, 14),
+            Self::Iq4Nl => ("IQ4_NL", 32, 18, 20),
+            Self::Iq4Xs => ("IQ4_XS", 256, 136, 23),
+            Self::Mxfp4 => ("MXFP4", 32, 17, 39),
         }
     }
 

@@ -177,37 +177,20 @@ fn place_tensors<R: Read>(
 }
 
 fn weight_type(number: u32) -> Option<WeightType> {
-    Some(match number {
-        0 => WeightType::F32,
-        1 => WeightType::F16,
-        2 => WeightType::Q4_0,
-        6 => WeightType::Q5_0,
-        8 => WeightType::Q8_0,
-        12 => WeightType::Q4K,
-        14 => WeightType::Q6K,
-        30 => WeightType::BF16,
-        _ => return None,
-    })
+    WeightType::ALL.into_iter().find(|kind| kind.ggml_number() == number)
 }
 
 /// What ggml calls a type that we do not read.
 fn type_name(number: u32) -> String {
-    const NAMES: [(u32, &str); 26] = [
-        (3, "Q4_1"),
-        (7, "Q5_1"),
+    const NAMES: [(u32, &str); 18] = [
         (9, "Q8_1"),
-        (10, "Q2_K"),
-        (11, "Q3_K"),
-        (13, "Q5_K"),
         (15, "Q8_K"),
         (16, "IQ2_XXS"),
         (17, "IQ2_XS"),
         (18, "IQ3_XXS"),
         (19, "IQ1_S"),
-        (20, "IQ4_NL"),
         (21, "IQ3_S"),
         (22, "IQ2_S"),
-        (23, "IQ4_XS"),
         (24, "I8"),
         (25, "I16"),
         (26, "I32"),
@@ -216,7 +199,6 @@ fn type_name(number: u32) -> String {
         (29, "IQ1_M"),
         (34, "TQ1_0"),
         (35, "TQ2_0"),
-        (39, "MXFP4"),
         (40, "NVFP4"),
         (41, "Q1_0"),
     ];

@@ -19,7 +19,13 @@ pub(super) struct TensorPlan {
 impl TensorPlan {
     pub(super) fn matrix(name: String, shape: [u64; 2], kind: WeightType, deviation: f32) -> Self {
         let fits = |kind: WeightType| shape[1].is_multiple_of(kind.block_elements());
-        let smaller = if kind == WeightType::Q4K { WeightType::Q5_0 } else { WeightType::Q8_0 };
+        let smaller = match kind {
+            WeightType::Q2K | WeightType::Q3K => WeightType::Q4_0,
+            WeightType::Iq4Xs => WeightType::Iq4Nl,
+            WeightType::Q4K => WeightType::Q5_0,
+            WeightType::Q5K => WeightType::Q5_1,
+            _ => WeightType::Q8_0,
+        };
         let kind = [kind, smaller, WeightType::F16].into_iter().find(|kind| fits(*kind));
         let kind = kind.unwrap_or(WeightType::F16);
         Self { name, shape: shape.to_vec(), kind, mean: 0.0, deviation }
@@ -91,7 +97,7 @@ impl GgufWriter {
             put_string(&mut header, &tensor.name);
             header.extend((tensor.shape.len() as u32).to_le_bytes());
             header.extend(tensor.shape.iter().rev().flat_map(|size| size.to_le_bytes()));
-            header.extend(type_number(tensor.kind).to_le_bytes());
+            header.extend(tensor.kind.ggml_number().to_le_bytes());
             header.extend(offset.to_le_bytes());
             offset = (offset + tensor.bytes()).next_multiple_of(ALIGNMENT);
         }
@@ -122,17 +128,4 @@ pub(super) fn pad(out: &mut impl Write, written: u64) -> io::Result<u64> {
 fn put_string(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend((text.len() as u64).to_le_bytes());
     bytes.extend(text.as_bytes());
-}
-
-fn type_number(kind: WeightType) -> u32 {
-    match kind {
-        WeightType::F32 => 0,
-        WeightType::F16 => 1,
-        WeightType::Q4_0 => 2,
-        WeightType::Q5_0 => 6,
-        WeightType::Q8_0 => 8,
-        WeightType::Q4K => 12,
-        WeightType::Q6K => 14,
-        WeightType::BF16 => 30,
-    }
 }

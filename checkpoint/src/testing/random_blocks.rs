@@ -64,18 +64,40 @@ fn fill_block(block: &mut [u8], tensor: &TensorPlan, random: &mut Random) {
         return;
     }
     random.fill(block);
-    let scale = |value: f32| f16::from_f32(value).to_le_bytes();
-    // Divisors: the standard deviation of the format's random integers at scale 1.
+    let mut put = |offset: usize, value: f32| {
+        block[offset..offset + 2].copy_from_slice(&f16::from_f32(value).to_le_bytes());
+    };
+    // Divisors: the standard deviation of the format's random integers at scale 1. Where a minimum
+    // is subtracted, its mean takes away the mean of scale times value.
     match tensor.kind {
-        WeightType::Q8_0 => block[..2].copy_from_slice(&scale(deviation / 73.9)),
-        WeightType::Q4_0 => block[..2].copy_from_slice(&scale(deviation / 4.61)),
-        WeightType::Q5_0 => block[..2].copy_from_slice(&scale(deviation / 9.23)),
-        WeightType::Q4K => {
-            // Mean of scale x value is 31.5 x 7.5; the minima (mean 31.5) take it away again.
-            let d = deviation / 257.0;
-            block[..2].copy_from_slice(&scale(d));
-            block[2..4].copy_from_slice(&scale(7.5 * d));
+        WeightType::Q8_0 => put(0, deviation / 73.9),
+        WeightType::Q4_0 => put(0, deviation / 4.61),
+        WeightType::Q5_0 => put(0, deviation / 9.23),
+        WeightType::Iq4Nl => put(0, deviation / 67.3),
+        WeightType::Q4_1 => {
+            put(0, deviation / 4.61);
+            put(2, -7.5 * deviation / 4.61);
         }
-        _ => block[208..].copy_from_slice(&scale(deviation / 1365.0)),
+        WeightType::Q5_1 => {
+            put(0, deviation / 9.23);
+            put(2, -15.5 * deviation / 9.23);
+        }
+        WeightType::Q2K => {
+            put(80, deviation / 13.9);
+            put(82, 1.5 * deviation / 13.9);
+        }
+        WeightType::Q3K => put(108, deviation / 43.4),
+        WeightType::Q4K => {
+            put(0, deviation / 257.0);
+            put(2, 7.5 * deviation / 257.0);
+        }
+        WeightType::Q5K => {
+            put(0, deviation / 528.0);
+            put(2, 15.5 * deviation / 528.0);
+        }
+        WeightType::Iq4Xs => put(0, deviation / 1249.0),
+        // Only powers of two: the next below.
+        WeightType::Mxfp4 => block[0] = (128.0 + (deviation / 5.86).log2()).clamp(2.0, 250.0) as u8,
+        _ => put(208, deviation / 1365.0),
     }
 }

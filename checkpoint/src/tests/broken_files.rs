@@ -93,9 +93,9 @@ fn a_tensor_type_that_is_not_read_is_named_with_its_tensor() {
         let place = b.windows(name.len()).position(|w| w == name).expect("the tensor is there");
         // Behind the name: the number of dimensions (4 bytes), two sizes, then the type.
         let kind = place + name.len() + 4 + 16;
-        b[kind..kind + 4].copy_from_slice(&20_u32.to_le_bytes());
+        b[kind..kind + 4].copy_from_slice(&16_u32.to_le_bytes());
     });
-    check(&error, &["`blk.1.ffn_down.weight`", "IQ4_NL", "Q4_K"]);
+    check(&error, &["`blk.1.ffn_down.weight`", "IQ2_XXS", "Q4_K"]);
 }
 
 #[test]

@@ -117,13 +117,28 @@ pub(crate) fn multiply(weight: &Matrix, x: &[f32], out: &mut [f32], space: &mut 
         Values::Q5_0(blocks) => multiply_blocks(blocks, x, width, out, &mut space.q8_0),
         Values::Q4K(blocks) => multiply_blocks(blocks, x, width, out, &mut space.q8k),
         Values::Q6K(blocks) => multiply_blocks(blocks, x, width, out, &mut space.q8k),
+        Values::Plain(..) => {
+            multiply_widened(&|output, row| weight.row_to_f32(output, row), x, width, out);
+        }
     }
 }
 
-/// Widens one weight row at a time: the matrix never exists in f32.
 fn multiply_halves<T: Sync>(
     values: &[T],
     widen: fn(&[T], &mut [f32]),
+    x: &[f32],
+    width: usize,
+    out: &mut [f32],
+) {
+    let widen = |output: usize, row: &mut [f32]| {
+        widen(&values[output * width..(output + 1) * width], row);
+    };
+    multiply_widened(&widen, x, width, out);
+}
+
+/// Widens one weight row at a time: the matrix never exists in f32.
+fn multiply_widened(
+    widen: &(dyn Fn(usize, &mut [f32]) + Sync),
     x: &[f32],
     width: usize,
     out: &mut [f32],
@@ -134,7 +149,7 @@ fn multiply_halves<T: Sync>(
     for_each_output(out, x, width, |output, out| {
         WIDE_ROW.with_borrow_mut(|row| {
             row.resize(width, 0.0);
-            widen(&values[output * width..(output + 1) * width], row);
+            widen(output, row);
             cpu::dot_rows(x, row, 1.0, out);
         });
     });

@@ -20,7 +20,7 @@ pub(crate) unsafe trait PlainBytes: Clone + Send + Sync + 'static {
 
 macro_rules! plain_bytes {
     ($($type:ty = $bytes:literal),*) => {$(
-        // SAFETY: made of integers and half-precision bits only; the size, checked below, is the
+        // SAFETY: made of integers and floating-point numbers only; the size, checked below, is the
         // sum of its fields, so there is no padding.
         unsafe impl PlainBytes for $type {
             // SAFETY: all zero bits are a valid value of such a type.
@@ -31,6 +31,7 @@ macro_rules! plain_bytes {
 }
 
 plain_bytes!(
+    u8 = 1,
     f32 = 4,
     f16 = 2,
     bf16 = 2,
@@ -65,6 +66,12 @@ pub(crate) fn read_blocks<T: PlainBytes>(
         progress(piece.len() as u64);
     }
     Ok(blocks)
+}
+
+/// The stored bytes of `blocks`.
+pub(super) fn bytes<T: PlainBytes>(blocks: &[T]) -> &[u8] {
+    // SAFETY: initialised memory, `u8` has no alignment, and `PlainBytes` promises no padding.
+    unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), size_of_val(blocks)) }
 }
 
 fn bytes_mut<T: PlainBytes>(blocks: &mut [T]) -> &mut [u8] {

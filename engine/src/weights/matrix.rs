@@ -1,12 +1,11 @@
 //! A weight matrix in its stored type: quantised or not is its own property, not the model's.
 
-use candle_core::quantized::k_quants::{
-    BlockQ4_0, BlockQ4K, BlockQ5_0, BlockQ6K, BlockQ8_0, GgmlType,
-};
+use candle_core::quantized::k_quants::{BlockQ4_0, BlockQ4K, BlockQ5_0, BlockQ6K, BlockQ8_0};
 use checkpoint::{TensorEntry, WeightType};
 use half::{bf16, f16};
 
-use super::blocks::read_blocks;
+use super::blocks::{bytes, read_blocks};
+use super::dequantise::dequantise;
 use super::source::WeightSource;
 use crate::error::EngineError;
 use crate::kernels::cpu;
@@ -28,6 +27,8 @@ pub(crate) enum Values {
     Q5_0(Vec<BlockQ5_0>),
     Q4K(Vec<BlockQ4K>),
     Q6K(Vec<BlockQ6K>),
+    /// Types without a product of their own: raw blocks, widened a row at a time.
+    Plain(WeightType, Vec<u8>),
 }
 
 impl Matrix {
@@ -48,6 +49,7 @@ impl Matrix {
             WeightType::Q5_0 => Values::Q5_0(read_blocks(entry, source, progress)?),
             WeightType::Q4K => Values::Q4K(read_blocks(entry, source, progress)?),
             WeightType::Q6K => Values::Q6K(read_blocks(entry, source, progress)?),
+            plain => Values::Plain(plain, read_blocks(entry, source, progress)?),
         };
         Ok(Self { rows, columns, values })
     }
@@ -63,6 +65,7 @@ impl Matrix {
             Values::Q5_0(blocks) => size_of_val(&blocks[..]),
             Values::Q4K(blocks) => size_of_val(&blocks[..]),
             Values::Q6K(blocks) => size_of_val(&blocks[..]),
+            Values::Plain(_, blocks) => blocks.len(),
         };
         bytes as u64
     }
@@ -74,16 +77,17 @@ impl Matrix {
             Values::F32(stored) => out.copy_from_slice(&stored[values]),
             Values::F16(stored) => cpu::f16_to_f32(&stored[values], out),
             Values::BF16(stored) => cpu::bf16_to_f32(&stored[values], out),
-            Values::Q8_0(blocks) => dequantise(blocks, row, out),
-            Values::Q4_0(blocks) => dequantise(blocks, row, out),
-            Values::Q5_0(blocks) => dequantise(blocks, row, out),
-            Values::Q4K(blocks) => dequantise(blocks, row, out),
-            Values::Q6K(blocks) => dequantise(blocks, row, out),
+            Values::Q8_0(blocks) => widen(WeightType::Q8_0, bytes(blocks), row, out),
+            Values::Q4_0(blocks) => widen(WeightType::Q4_0, bytes(blocks), row, out),
+            Values::Q5_0(blocks) => widen(WeightType::Q5_0, bytes(blocks), row, out),
+            Values::Q4K(blocks) => widen(WeightType::Q4K, bytes(blocks), row, out),
+            Values::Q6K(blocks) => widen(WeightType::Q6K, bytes(blocks), row, out),
+            Values::Plain(weight, blocks) => widen(*weight, blocks, row, out),
         }
     }
 }
 
-fn dequantise<T: GgmlType>(blocks: &[T], row: usize, out: &mut [f32]) {
-    let row_blocks = out.len() / T::BLCK_SIZE;
-    T::to_float(&blocks[row * row_blocks..(row + 1) * row_blocks], out);
+fn widen(weight: WeightType, blocks: &[u8], row: usize, out: &mut [f32]) {
+    let row_bytes = out.len() / weight.block_elements() as usize * weight.block_bytes() as usize;
+    dequantise(weight, &blocks[row * row_bytes..(row + 1) * row_bytes], out);
 }

@@ -3,6 +3,7 @@
 mod bad_batches;
 mod golden_logits;
 mod paged_state;
+mod quantised_logits;
 mod random_model;
 mod row_invariance;
 mod running;

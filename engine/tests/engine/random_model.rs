@@ -142,34 +142,49 @@ impl Writer {
 
     /// One block of random codes whose values have a deviation of about `scale`.
     fn block(&mut self, weight: WeightType, scale: f32) {
-        let half = |x: f32| f16::from_f32(x).to_le_bytes();
         match weight {
             WeightType::F32 => {
                 let value = 1.7 * scale * self.random.signed();
                 self.file.extend(value.to_le_bytes());
             }
-            WeightType::F16 => self.file.extend(half(1.7 * scale * self.random.signed())),
+            WeightType::F16 => {
+                let value = f16::from_f32(1.7 * scale * self.random.signed());
+                self.file.extend(value.to_le_bytes());
+            }
             WeightType::BF16 => {
                 let value = bf16::from_f32(1.7 * scale * self.random.signed());
                 self.file.extend(value.to_le_bytes());
             }
-            WeightType::Q8_0 => self.scaled(half(scale / 74.0), 32),
-            WeightType::Q4_0 => self.scaled(half(scale / 4.6), 16),
-            WeightType::Q5_0 => self.scaled(half(scale / 9.2), 20),
-            WeightType::Q4K => {
-                self.file.extend(half(scale / 200.0));
-                self.scaled(half(7.5 * scale / 200.0), 140);
+            // f16 scales at these offsets, each with its share of `scale`.
+            WeightType::Q8_0 => self.scaled(weight, &[(0, scale / 74.0)]),
+            WeightType::Q4_0 => self.scaled(weight, &[(0, scale / 4.6)]),
+            WeightType::Q4_1 => self.scaled(weight, &[(0, scale / 4.6), (2, -scale * 7.5 / 4.6)]),
+            WeightType::Q5_0 => self.scaled(weight, &[(0, scale / 9.2)]),
+            WeightType::Q5_1 => self.scaled(weight, &[(0, scale / 9.2), (2, -scale * 15.5 / 9.2)]),
+            WeightType::Q2K => self.scaled(weight, &[(80, scale / 14.0), (82, scale * 1.5 / 14.0)]),
+            WeightType::Q3K => self.scaled(weight, &[(108, scale / 43.0)]),
+            WeightType::Q4K => self.scaled(weight, &[(0, scale / 257.0), (2, scale * 7.5 / 257.0)]),
+            WeightType::Q5K => {
+                self.scaled(weight, &[(0, scale / 528.0), (2, scale * 15.5 / 528.0)])
             }
-            WeightType::Q6K => {
-                self.codes(208);
-                self.file.extend(half(scale / 1370.0));
+            WeightType::Q6K => self.scaled(weight, &[(208, scale / 1370.0)]),
+            WeightType::Iq4Nl => self.scaled(weight, &[(0, scale / 67.0)]),
+            WeightType::Iq4Xs => self.scaled(weight, &[(0, scale / 1250.0)]),
+            WeightType::Mxfp4 => {
+                let start = self.file.len();
+                self.scaled(weight, &[]);
+                self.file[start] = (128.5 + (scale / 5.9).log2()) as u8;
             }
         }
     }
 
-    fn scaled(&mut self, scale: [u8; 2], codes: usize) {
-        self.file.extend(scale);
-        self.codes(codes);
+    fn scaled(&mut self, weight: WeightType, scales: &[(usize, f32)]) {
+        let start = self.file.len();
+        self.codes(weight.block_bytes() as usize);
+        for (offset, scale) in scales {
+            let place = start + offset;
+            self.file[place..place + 2].copy_from_slice(&f16::from_f32(*scale).to_le_bytes());
+        }
     }
 
     fn codes(&mut self, count: usize) {
