@@ -18,7 +18,9 @@ fn logits_of_every_weight_type_are_near_those_of_its_values_in_f32() {
         let sum = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
         let error = sum(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
         let relative = (error / sum(&mut expected.iter().copied())).sqrt();
-        assert!(relative <= 0.02, "{weight}: relative error {relative}");
+        // candle's product with Q6_K rounds activations in blocks of 256, not of 32.
+        let limit = if weight == WeightType::Q6K { 0.03 } else { 0.02 };
+        assert!(relative <= limit, "{weight}: relative error {relative}");
     }
 }
 
