@@ -28,6 +28,8 @@ pub enum EngineError {
     BadColumns { name: String, weight: WeightType, columns: u64, block: u64 },
     #[error("tensor `{name}` does not read from file {file} at {offset}: {source}")]
     Read { name: String, file: u32, offset: u64, source: std::io::Error },
+    #[error("tensor `{name}` of {weight} holds a number that is not finite, at {offset} or after")]
+    NotFiniteWeight { name: String, weight: WeightType, offset: u64 },
     #[error("no memory for {bytes} bytes of {what}")]
     OutOfMemory { what: &'static str, bytes: u64 },
 

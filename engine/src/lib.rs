@@ -20,12 +20,19 @@ mod sampler;
 mod state;
 mod workspace;
 
+pub use checkpoint::WeightType;
 pub use config::StageConfig;
 pub use error::EngineError;
 pub use generate::{GenerateOptions, generate};
+pub use kernels::{Compute, KernelSet};
 pub use memory::StageMemory;
 pub use stage::{Stage, StageInput, StageOutput};
 pub use weights::{FileSource, WeightSource};
+
+/// Products with packed weights on their own, for who measures them.
+pub mod matmul {
+    pub use crate::kernels::panels::{InputSpace, PackedMatrix, Product, multiply, pack_panels};
+}
 
 #[cfg(target_endian = "big")]
 compile_error!("weights and activations are read as little-endian values in place");

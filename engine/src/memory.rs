@@ -3,6 +3,7 @@
 use protocol::model_spec::{LayerRange, ModelSpec};
 
 use crate::config::StageConfig;
+use crate::kernels::Compute;
 use crate::state::KvPool;
 use crate::workspace::Workspace;
 
@@ -29,7 +30,7 @@ impl StageMemory {
         Self {
             weights: spec.stage_weight_bytes(config.layers).saturating_sub(shared),
             kv: KvPool::bytes(spec, config),
-            workspace: Workspace::bytes(spec, config),
+            workspace: Workspace::bytes(spec, config, Compute::of_process().threads()),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::activations;
 use crate::batch::{BatchLimits, places};
 use crate::config::StageConfig;
 use crate::error::EngineError;
-use crate::kernels::cpu;
+use crate::kernels::{Compute, cpu};
 use crate::layers::{Embedding, LmHead, RmsNorm, RopeFrequencies, RowPlace, Tile};
 use crate::memory::StageMemory;
 use crate::models::{self, DecoderLayer};
@@ -70,11 +70,22 @@ impl Stage {
         config: &StageConfig,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
+        Self::load_on(Compute::of_process(), manifest, source, config, progress)
+    }
+
+    /// As `load`, to compute on other threads or in another kernel set than the process's own.
+    pub fn load_on(
+        compute: &Arc<Compute>,
+        manifest: &Manifest,
+        source: &dyn WeightSource,
+        config: &StageConfig,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, EngineError> {
         let spec = &manifest.spec;
         config.check(spec)?;
         let frequencies = RopeFrequencies::new(&spec.rope, spec.attention.head_dim as usize)?;
         let pool = KvPool::new(spec, config)?;
-        let mut tensors = Tensors::new(manifest, source, progress);
+        let mut tensors = Tensors::new(manifest, source, compute, progress);
         let first = config.layers.start.0 == 0;
         let table = first.then(|| token_table(&mut tensors, spec)).transpose()?;
         let blocks = (config.layers.start.0..config.layers.end.0)
@@ -86,7 +97,8 @@ impl Stage {
         let weights = table.as_ref().map_or(0, |table| table.bytes())
             + blocks.iter().map(|block| block.bytes()).sum::<u64>()
             + separate_head.map_or(0, |head| head.bytes());
-        let StageMemory { kv, workspace, .. } = StageMemory::estimate(spec, config);
+        let kv = KvPool::bytes(spec, config);
+        let workspace = Workspace::bytes(spec, config, compute.threads());
         Ok(Self {
             layers: config.layers,
             hidden: spec.hidden_size as usize,
@@ -97,7 +109,7 @@ impl Stage {
             blocks,
             output: head.map(|head| Output { head, sampler: Sampler::default() }),
             pool,
-            workspace: Workspace::new(spec, config),
+            workspace: Workspace::new(spec, config, Arc::clone(compute)),
             memory: StageMemory { weights, kv, workspace },
         })
     }

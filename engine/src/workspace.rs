@@ -1,9 +1,12 @@
 //! Buffers of a stage, allocated when it loads: a step allocates next to nothing.
 
+use std::sync::Arc;
+
 use protocol::limits::STEP_TOKENS_MAX;
 use protocol::model_spec::ModelSpec;
 
 use crate::config::{HEAD_DIM_MAX, StageConfig};
+use crate::kernels::Compute;
 use crate::layers::{LOGIT_ROWS, MatmulScratch, RopeRows, attention_scratch_floats};
 
 /// Rows that run through a layer together. What a row yields does not depend on it; it bounds
@@ -44,10 +47,8 @@ pub(crate) struct LogitSpace {
     // [LOGIT_ROWS, hidden]
     pub(crate) hidden: Vec<f32>,
     pub(crate) normed: Vec<f32>,
-    // [vocabulary, LOGIT_ROWS]
-    pub(crate) by_token: Vec<f32>,
-    // [vocabulary]
-    pub(crate) row: Vec<f32>,
+    // [LOGIT_ROWS, vocabulary]
+    pub(crate) logits: Vec<f32>,
 }
 
 /// `TileSpace` cut to the rows at hand.
@@ -72,7 +73,7 @@ struct Widths {
 }
 
 impl Workspace {
-    pub(crate) fn new(spec: &ModelSpec, config: &StageConfig) -> Self {
+    pub(crate) fn new(spec: &ModelSpec, config: &StageConfig, compute: Arc<Compute>) -> Self {
         let sizes = Sizes::of(spec, config);
         let Sizes { rows, tile, logit_rows, widths, .. } = sizes;
         let zeros = |floats: usize| vec![0.0; floats];
@@ -90,32 +91,31 @@ impl Workspace {
                 value: zeros(tile * widths.key),
                 gate: zeros(tile * widths.ffn),
                 up: zeros(tile * widths.ffn),
-                matmul: MatmulScratch::new(tile, widths.inputs_max(), widths.outputs_max()),
+                matmul: MatmulScratch::new(compute, tile, widths.inputs_max()),
             },
             logits: LogitSpace {
                 hidden: zeros(logit_rows * widths.hidden),
                 normed: zeros(logit_rows * widths.hidden),
-                by_token: zeros(logit_rows * spec.vocab_size as usize),
-                row: zeros(if logit_rows > 0 { spec.vocab_size as usize } else { 0 }),
+                logits: zeros(logit_rows * spec.vocab_size as usize),
             },
         }
     }
 
     /// Memory of such a workspace, scratch of the compute threads included.
-    pub(crate) fn bytes(spec: &ModelSpec, config: &StageConfig) -> u64 {
+    pub(crate) fn bytes(spec: &ModelSpec, config: &StageConfig, threads: usize) -> u64 {
         let Sizes { rows, tile, logit_rows, widths, wire_bytes } = Sizes::of(spec, config);
         let vocabulary = spec.vocab_size as usize;
         let tile_row = 2 * (widths.hidden + widths.query + widths.key + widths.ffn);
         let step_row = widths.hidden + spec.attention.head_dim as usize;
-        let logits = logit_rows * (2 * widths.hidden + vocabulary) + logit_rows.min(1) * vocabulary;
+        let logits = logit_rows * (2 * widths.hidden + vocabulary);
         let floats = (rows * step_row + tile * tile_row + logits) as u64;
         let thread = attention_scratch_floats(
             spec.attention,
             config.kv.context_length,
             config.kv.block_size,
         );
-        let threads = (rayon::current_num_threads() as u64).saturating_mul(thread);
-        let matmul = MatmulScratch::bytes(tile, widths.inputs_max(), widths.outputs_max());
+        let threads = (threads as u64).saturating_mul(thread);
+        let matmul = MatmulScratch::bytes(tile, widths.inputs_max());
         let floats = floats.saturating_add(threads).saturating_mul(4);
         floats.saturating_add(matmul).saturating_add(wire_bytes as u64)
     }
@@ -151,10 +151,6 @@ impl Widths {
 
     fn inputs_max(self) -> usize {
         self.hidden.max(self.query).max(self.ffn)
-    }
-
-    fn outputs_max(self) -> usize {
-        self.inputs_max().max(self.key)
     }
 }
 

@@ -155,11 +155,7 @@ fn devices(config: &Config, profile: &NodeProfile) -> Vec<Arc<Device>> {
 
 /// The engine computes on the process's one pool, below the threads that detect failures.
 fn compute_threads(threads: usize) {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("compute-{i}"))
-        .start_handler(|_| lower_priority());
-    if pool.build_global().is_err() {
+    if !engine::Compute::configure(threads, lower_priority) {
         tracing::debug!("the compute pool of this process is in use already");
     }
 }

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let Arguments { threads, tokens, context, .. } = arguments;
     println!("{}", machine::describe(threads));
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    engine::Compute::configure(threads, || {});
     let sequences = arguments.batch.iter().copied().max().unwrap_or(1).max(1);
     let length = (context + tokens) as u32;
     let mut ours = WholeModel::load(&arguments.model, sequences, length)?;

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let threads = arguments.threads;
     println!("{}", machine::describe(threads));
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    engine::Compute::configure(threads, || {});
     let longest = arguments.tokens.iter().copied().max().unwrap_or(1) as u32;
     let mut ours = WholeModel::load(&arguments.model, 1, longest)?;
     let mut peer = match &arguments.peer {

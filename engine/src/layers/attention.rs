@@ -7,12 +7,11 @@ use std::cell::RefCell;
 
 use protocol::ids::BlockId;
 use protocol::model_spec::AttentionSpec;
-use rayon::prelude::*;
 
-use super::linear::{Linear, MatmulScratch};
+use super::linear::{Linear, MatmulScratch, forward_all};
 use super::rope::{RopeFrequencies, RopeRows};
 use crate::error::EngineError;
-use crate::kernels::cpu;
+use crate::kernels::{Compute, cpu};
 use crate::state::KvPool;
 use crate::weights::Tensors;
 
@@ -88,9 +87,12 @@ impl Attention {
         space: AttentionSpace<'_>,
         scratch: &mut MatmulScratch,
     ) {
-        self.query.forward(x, space.query, scratch);
-        self.key.forward(x, space.key, scratch);
-        self.value.forward(x, space.value, scratch);
+        let projections = [
+            (&self.query, &mut *space.query),
+            (&self.key, &mut *space.key),
+            (&self.value, &mut *space.value),
+        ];
+        forward_all(projections, x, scratch);
         let (wide, narrow) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
         for (i, place) in tile.rows.iter().enumerate() {
             let query = &mut space.query[i * wide..(i + 1) * wide];
@@ -99,7 +101,8 @@ impl Attention {
             tile.frequencies.rotate(key, tile.angles, tile.first + i);
             pool.store(layer, *place, key, &space.value[i * narrow..(i + 1) * narrow]);
         }
-        self.attend(tile.rows, layer, pool, space.query, space.attended);
+        let kv = (&*pool, layer);
+        self.attend(scratch.compute(), tile.rows, kv, space.query, space.attended);
         self.output.forward(space.attended, out, scratch);
     }
 
@@ -110,14 +113,14 @@ impl Attention {
     /// Each row with each KV head is a task of its own.
     fn attend(
         &self,
+        compute: &Compute,
         rows: &[RowPlace<'_>],
-        layer: usize,
-        pool: &KvPool,
+        (pool, layer): (&KvPool, usize),
         query: &[f32],
         attended: &mut [f32],
     ) {
         let group = self.heads / self.kv_heads * self.head_dim;
-        let task = |(index, out): (usize, &mut [f32])| {
+        let task = |index: usize, out: &mut [f32]| {
             let (row, head) = (index / self.kv_heads, index % self.kv_heads);
             let query = &query[index * group..(index + 1) * group];
             SCRATCH.with_borrow_mut(|scratch| {
@@ -126,9 +129,10 @@ impl Attention {
         };
         let positions: usize = rows.iter().map(|row| row.position as usize + 1).sum();
         if positions * self.kv_heads * self.head_dim < PARALLEL_VALUES {
-            attended.chunks_exact_mut(group).enumerate().for_each(task);
+            let chunks = attended.chunks_exact_mut(group).enumerate();
+            chunks.for_each(|(index, out)| task(index, out));
         } else {
-            attended.par_chunks_exact_mut(group).enumerate().for_each(task);
+            compute.run_chunks(attended, group, task);
         }
     }
 

@@ -50,12 +50,10 @@ impl LmHead {
             }
             let normed = &mut space.normed[..rows * width];
             self.norm.forward(gathered, normed);
-            let by_token = &mut space.by_token[..rows * self.weight.rows];
-            multiply(&self.weight, normed, by_token, &mut matmul.activations);
-            for (i, (_, at)) in group.iter().enumerate() {
-                let logits = by_token.iter().skip(i).step_by(rows);
-                space.row.iter_mut().zip(logits).for_each(|(out, logit)| *out = *logit);
-                each(*at, &mut space.row)?;
+            let logits = &mut space.logits[..rows * self.weight.rows];
+            multiply(&self.weight, normed, logits, matmul);
+            for ((_, at), logits) in group.iter().zip(logits.chunks_exact_mut(self.weight.rows)) {
+                each(*at, logits)?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The gated feed-forward block.
 
-use super::linear::{Linear, MatmulScratch};
+use super::linear::{Linear, MatmulScratch, forward_all};
 use crate::error::EngineError;
 use crate::kernels::cpu;
 use crate::weights::Tensors;
@@ -36,8 +36,7 @@ impl SwigluMlp {
         out: &mut [f32],
         scratch: &mut MatmulScratch,
     ) {
-        self.gate.forward(x, gate, scratch);
-        self.up.forward(x, up, scratch);
+        forward_all([(&self.gate, &mut *gate), (&self.up, &mut *up)], x, scratch);
         cpu::silu_times(gate, up);
         self.down.forward(gate, out, scratch);
     }

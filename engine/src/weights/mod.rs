@@ -1,12 +1,12 @@
-//! A stage's tensors, found by their canonical names and read into memory once.
+//! A stage's tensors, found by their canonical names, read once and packed for products.
 
-mod blocks;
 mod dequantise;
 mod matrix;
+mod packing;
 mod source;
 mod tensors;
 
 pub use dequantise::dequantise;
-pub(crate) use matrix::{Matrix, Values};
+pub(crate) use matrix::Matrix;
 pub use source::{FileSource, WeightSource};
 pub(crate) use tensors::Tensors;

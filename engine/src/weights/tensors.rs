@@ -5,11 +5,13 @@ use checkpoint::{Manifest, TensorEntry};
 use super::matrix::Matrix;
 use super::source::WeightSource;
 use crate::error::EngineError;
+use crate::kernels::Compute;
 
 /// A model's tensors and the place to read them from.
 pub(crate) struct Tensors<'a> {
     manifest: &'a Manifest,
     source: &'a dyn WeightSource,
+    compute: &'a Compute,
     progress: &'a mut dyn FnMut(u64),
     done_bytes: u64,
 }
@@ -19,12 +21,13 @@ impl<'a> Tensors<'a> {
     pub(crate) fn new(
         manifest: &'a Manifest,
         source: &'a dyn WeightSource,
+        compute: &'a Compute,
         progress: &'a mut dyn FnMut(u64),
     ) -> Self {
-        Self { manifest, source, progress, done_bytes: 0 }
+        Self { manifest, source, compute, progress, done_bytes: 0 }
     }
 
-    /// A matrix of `[rows, columns]`, kept as it is stored.
+    /// A matrix of `[rows, columns]`, kept in its stored type.
     pub(crate) fn matrix(
         &mut self,
         name: &str,
@@ -51,7 +54,8 @@ impl<'a> Tensors<'a> {
         columns: usize,
     ) -> Result<Matrix, EngineError> {
         let (done_bytes, progress) = (&mut self.done_bytes, &mut *self.progress);
-        Matrix::read(entry, rows, columns, self.source, &mut |piece| {
+        let from = (self.source, self.compute);
+        Matrix::read(entry, rows, columns, from, &mut |piece| {
             *done_bytes += piece;
             progress(*done_bytes);
         })

@@ -1,13 +1,18 @@
 //! What a row yields depends on nothing but its own sequence.
 
+use std::sync::Arc;
+
 use checkpoint::WeightType;
+use engine::{Compute, KernelSet};
 use protocol::ids::{BlockId, TokenId};
 use protocol::model_spec::{Architecture, KvType};
 use protocol::plan::ActivationType;
 use protocol::step_batch::StepBatch;
 
 use crate::random_model::{RandomModel, random_model, small_spec};
-use crate::running::{batch, chain, hidden_rows, prompt, rows, rows_in, run, start, watched};
+use crate::running::{
+    batch, chain, chain_on, computes, hidden_rows, prompt, rows, rows_in, run, start, watched,
+};
 
 const WIDTH: usize = 256 * 4;
 
@@ -16,8 +21,14 @@ fn model(weight: WeightType) -> RandomModel {
 }
 
 /// A prompt's hidden rows after three layers, cut into chunks of `chunk` tokens.
-fn chunked(model: &RandomModel, prompt: &[TokenId], chunk: usize, kv: KvType) -> Vec<Vec<u8>> {
-    let mut stage = chain(model, &[3], kv, ActivationType::F32).remove(0);
+fn chunked(
+    compute: &Arc<Compute>,
+    model: &RandomModel,
+    prompt: &[TokenId],
+    chunk: usize,
+    kv: KvType,
+) -> Vec<Vec<u8>> {
+    let mut stage = chain_on(compute, model, &[3], kv, ActivationType::F32).remove(0);
     let mut hidden = Vec::new();
     for (i, tokens) in prompt.chunks(chunk).enumerate() {
         hidden.extend(hidden_rows(&mut stage, &batch(vec![rows(0, i * chunk, tokens)]), WIDTH));
@@ -26,14 +37,18 @@ fn chunked(model: &RandomModel, prompt: &[TokenId], chunk: usize, kv: KvType) ->
 }
 
 #[test]
-fn chunks_of_a_prompt_change_no_bit_in_any_weight_type() {
+fn neither_chunks_nor_the_kernel_set_change_a_bit_in_any_weight_type() {
     for weight in WeightType::ALL {
         let model = model(weight);
         let prompt = prompt(2, 64, 300);
-        let whole = chunked(&model, &prompt, 64, KvType::F16);
-        for chunk in [1, 2, 3, 7, 16, 33] {
-            let hidden = chunked(&model, &prompt, chunk, KvType::F16);
-            assert!(hidden == whole, "{weight}: chunks of {chunk} give other bits");
+        let whole = chunked(Compute::of_process(), &model, &prompt, 64, KvType::F16);
+        for compute in computes() {
+            let best = compute.set() == KernelSet::best();
+            for chunk in if best { &[1, 2, 3, 7, 16, 33, 64][..] } else { &[1, 7, 64] } {
+                let hidden = chunked(&compute, &model, &prompt, *chunk, KvType::F16);
+                let set = compute.set();
+                assert!(hidden == whole, "{weight}, {set}: chunks of {chunk} give other bits");
+            }
         }
     }
 }
@@ -42,9 +57,13 @@ fn chunks_of_a_prompt_change_no_bit_in_any_weight_type() {
 fn every_chunk_size_gives_the_same_bits_with_f32_state() {
     let model = model(WeightType::F16);
     let prompt = prompt(3, 21, 300);
-    let whole = chunked(&model, &prompt, 21, KvType::F32);
+    let compute = Compute::of_process();
+    let whole = chunked(compute, &model, &prompt, 21, KvType::F32);
     for chunk in 1..21 {
-        assert!(chunked(&model, &prompt, chunk, KvType::F32) == whole, "chunks of {chunk}");
+        assert!(
+            chunked(compute, &model, &prompt, chunk, KvType::F32) == whole,
+            "chunks of {chunk}"
+        );
     }
 }
 
@@ -100,11 +119,10 @@ fn the_number_of_threads_changes_no_bit() {
     let model = random_model(spec, WeightType::Q4K, 5);
     let prompt = prompt(4, 120, 300);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.expect("a pool").install(|| {
-            let mut stage = chain(&model, &[3], KvType::F16, ActivationType::F32).remove(0);
-            hidden_rows(&mut stage, &batch(vec![rows(0, 0, &prompt)]), 512 * 4)
-        })
+        let compute = Arc::new(Compute::new(KernelSet::best(), threads, || {}));
+        let stages = chain_on(&compute, &model, &[3], KvType::F16, ActivationType::F32);
+        let stage = &mut stages.into_iter().next().expect("a stage");
+        hidden_rows(stage, &batch(vec![rows(0, 0, &prompt)]), 512 * 4)
     };
     let one = run(1);
     assert!(one == run(2) && one == run(5));

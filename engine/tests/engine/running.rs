@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Stage, StageConfig, StageInput, StageOutput};
+use engine::{Compute, KernelSet, Stage, StageConfig, StageInput, StageOutput};
 use protocol::ids::{BlockId, SequenceId, StepId, TokenId};
 use protocol::model_spec::{KvType, LayerRange};
 use protocol::plan::{ActivationType, KvPlan, Share};
@@ -36,15 +36,33 @@ pub(crate) fn chain(
     kv_type: KvType,
     activation: ActivationType,
 ) -> Vec<Stage> {
+    chain_on(Compute::of_process(), model, cuts, kv_type, activation)
+}
+
+/// As `chain`, computed by `compute`.
+pub(crate) fn chain_on(
+    compute: &Arc<Compute>,
+    model: &RandomModel,
+    cuts: &[u32],
+    kv_type: KvType,
+    activation: ActivationType,
+) -> Vec<Stage> {
     let mut start = 0;
     let ends = cuts.iter().copied().chain([model.manifest.spec.layer_count()]);
     let stage = |end| {
         let range = LayerRange::new(start, end);
         start = end;
         let config = config(range, kv_type, activation);
-        Stage::load(&model.manifest, model, &config, &mut |_| {}).expect("the stage loads")
+        let stage = Stage::load_on(compute, &model.manifest, model, &config, &mut |_| {});
+        stage.expect("the stage loads")
     };
     ends.map(stage).collect()
+}
+
+/// What computes in each kernel set that this machine has, on a number of threads of its own.
+pub(crate) fn computes() -> impl Iterator<Item = Arc<Compute>> {
+    let threads = |set| if set == KernelSet::Portable { 1 } else { 2 };
+    KernelSet::available().map(move |set| Arc::new(Compute::new(set, threads(set), || {})))
 }
 
 /// A batch of `rows` and nothing else.

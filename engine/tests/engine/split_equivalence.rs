@@ -1,26 +1,28 @@
 //! Where the pipeline is cut changes no bit.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use checkpoint::WeightType;
-use engine::{GenerateOptions, generate};
+use engine::{Compute, GenerateOptions, KernelSet, generate};
 use protocol::model_spec::{Architecture, KvType};
 use protocol::plan::ActivationType;
 use protocol::sampling_params::SamplingParams;
 use protocol::step_batch::SampledToken;
 
 use crate::random_model::{RandomModel, random_model, small_spec};
-use crate::running::{chain, prompt, watched};
+use crate::running::{chain_on, computes, prompt, watched};
 
 const CUTS: [&[u32]; 8] = [&[], &[1], &[2], &[3], &[1, 2], &[1, 3], &[2, 3], &[1, 2, 3]];
 
 fn answer(
+    compute: &Arc<Compute>,
     model: &RandomModel,
     cuts: &[u32],
     activation: ActivationType,
     options: &GenerateOptions,
 ) -> Vec<SampledToken> {
-    let mut stages = chain(model, cuts, KvType::F16, activation);
+    let mut stages = chain_on(compute, model, cuts, KvType::F16, activation);
     let mut answer = Vec::new();
     let mut keep = |token: &SampledToken| {
         answer.push(token.clone());
@@ -34,11 +36,16 @@ fn check(weight: WeightType, activation: ActivationType, sampling: SamplingParam
     let architecture = Architecture::Qwen2;
     let model = random_model(small_spec(architecture, weight == WeightType::Q6K), weight, 3);
     let options = GenerateOptions { sampling, tokens_max: 10, choice_seed: 5, prefill_chunk: 7 };
-    let whole = answer(&model, &[], activation, &options);
+    let whole = answer(Compute::of_process(), &model, &[], activation, &options);
     assert_eq!(whole.len(), 10);
-    for cuts in CUTS {
-        let split = answer(&model, cuts, activation, &options);
-        assert_eq!(split, whole, "{weight} {activation:?} cut at {cuts:?}");
+    for compute in computes() {
+        // The sets' own bits are watched elsewhere: here every cut in one, some in the others.
+        let best = compute.set() == KernelSet::best();
+        for cuts in &CUTS[if best { 0 } else { 6 }..] {
+            let split = answer(&compute, &model, cuts, activation, &options);
+            let set = compute.set();
+            assert_eq!(split, whole, "{weight} {activation:?} {set} cut at {cuts:?}");
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Sums and dot products with one order of accumulation, fixed by the length alone.
 
-use half::f16;
-
 /// Partial sums kept side by side; four AVX2 registers.
 const LANES: usize = 32;
 
@@ -88,54 +86,6 @@ fn max_body(x: &[f32]) -> f32 {
     lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |a, b| larger(a, *b))
 }
 
-/// `weight . x` of one row, with the bits that widening `weight` first would give.
-pub(crate) fn dot_f16(weight: &[f16], x: &[f32]) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-        // SAFETY: the CPU has AVX2 and F16C.
-        return unsafe { dot_f16_f16c(weight, x) };
-    }
-    let mut lanes = [0.0f32; LANES];
-    for (weight, x) in weight.chunks(LANES).zip(x.chunks(LANES)) {
-        for (lane, (weight, x)) in lanes.iter_mut().zip(weight.iter().zip(x)) {
-            *lane += weight.to_f32() * x;
-        }
-    }
-    fold(lanes)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,f16c")]
-fn dot_f16_f16c(weight: &[f16], x: &[f32]) -> f32 {
-    use std::arch::x86_64::{
-        _mm_loadu_si128, _mm256_add_ps, _mm256_cvtph_ps, _mm256_loadu_ps, _mm256_mul_ps,
-        _mm256_setzero_ps, _mm256_storeu_ps,
-    };
-    let x = &x[..weight.len()];
-    let ((weights, weight_tail), (xs, x_tail)) =
-        (weight.as_chunks::<LANES>(), x.as_chunks::<LANES>());
-    let mut sums = [_mm256_setzero_ps(); LANES / 8];
-    for (weight, x) in weights.iter().zip(xs) {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: i is below LANES / 8 and both arrays have LANES elements.
-            let (weight, x) = unsafe {
-                let weight = _mm_loadu_si128(weight.as_ptr().add(8 * i).cast());
-                (_mm256_cvtph_ps(weight), _mm256_loadu_ps(x.as_ptr().add(8 * i)))
-            };
-            *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, x));
-        }
-    }
-    let mut lanes = [0.0f32; LANES];
-    for (lanes, sum) in lanes.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-        // SAFETY: eight floats of 32 bytes; the access is not aligned.
-        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sum) };
-    }
-    for (lane, (weight, x)) in lanes.iter_mut().zip(weight_tail.iter().zip(x_tail)) {
-        *lane += weight.to_f32() * x;
-    }
-    fold(lanes)
-}
-
 /// Adds the lanes pairwise, halves onto halves.
 #[inline(always)]
 fn fold(mut lanes: [f32; LANES]) -> f32 {
@@ -189,17 +139,6 @@ mod tests {
             dot_rows(&a, &b, 1.0, &mut wide);
             assert_eq!(wide[0].to_bits(), dot_body(&a, &b).to_bits(), "length {n}");
             assert_eq!(sum(&a).to_bits(), sum_body(&a).to_bits(), "length {n}");
-        }
-    }
-
-    #[test]
-    fn a_half_precision_weight_gives_the_bits_of_its_widened_copy() {
-        for n in [1, 16, 31, 64, 100, 896] {
-            let (x, weight) = (ramp(n), ramp(n).into_iter().map(f16::from_f32));
-            let weight: Vec<f16> = weight.collect();
-            let wide: Vec<f32> = weight.iter().map(|w| w.to_f32()).collect();
-            let expected = dot_body(&x, &wide);
-            assert_eq!(dot_f16(&weight, &x).to_bits(), expected.to_bits(), "length {n}");
         }
     }
 

@@ -1,10 +1,7 @@
 //! Conversions between f32 and the two 16-bit types, rounding to nearest even.
 
-use half::{bf16, f16};
+use half::f16;
 
-widened! {
-    fn bf16_to_f32(x: &[bf16], out: &mut [f32]) = bf16_body
-}
 widened! {
     /// Rounds each value to the nearest that bf16 can hold.
     fn round_to_bf16(x: &mut [f32]) = round_body
@@ -49,13 +46,6 @@ fn f16_to_f32_f16c(x: &[f16], out: &mut [f32]) {
 }
 
 #[inline(always)]
-fn bf16_body(x: &[bf16], out: &mut [f32]) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = f32::from_bits(u32::from(x.to_bits()) << 16);
-    }
-}
-
-#[inline(always)]
 fn round_body(x: &mut [f32]) {
     for x in x {
         let bits = x.to_bits();
@@ -68,6 +58,8 @@ fn round_body(x: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
     #[test]

@@ -1,0 +1,92 @@
+//! What a process computes with: its threads and its kernel set.
+
+use std::sync::{Arc, OnceLock};
+
+use super::compute_pool::ComputePool;
+use super::kernel_set::KernelSet;
+
+/// A pool of threads that run products in one kernel set.
+pub struct Compute {
+    set: KernelSet,
+    pool: ComputePool,
+}
+
+static PROCESS: OnceLock<Arc<Compute>> = OnceLock::new();
+
+impl Compute {
+    /// Panics if the machine cannot run `set`. Threads call `on_start` first.
+    pub fn new(set: KernelSet, threads: usize, on_start: fn()) -> Self {
+        assert!(set.is_available(), "this machine has no {set}");
+        Self { set, pool: ComputePool::new(threads, on_start) }
+    }
+
+    /// The process's own: the fastest set on `threads` threads. False if it is in use already.
+    pub fn configure(threads: usize, on_start: fn()) -> bool {
+        let mut first = false;
+        PROCESS.get_or_init(|| {
+            first = true;
+            Arc::new(Self::new(KernelSet::best(), threads, on_start))
+        });
+        first
+    }
+
+    /// The process's own; with a thread per core if nothing was configured.
+    pub fn of_process() -> &'static Arc<Self> {
+        PROCESS.get_or_init(|| {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            Arc::new(Self::new(KernelSet::best(), threads, || {}))
+        })
+    }
+
+    pub fn set(&self) -> KernelSet {
+        self.set
+    }
+
+    /// Threads, the caller's among them.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Calls `task` with each of `0..tasks`, on all threads; returns when all are done.
+    pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        self.pool.run(tasks, &task);
+    }
+
+    /// Calls `task` with each chunk of `values` and its index, on all threads; the last chunk may
+    /// be shorter.
+    pub fn run_chunks<T: Send>(
+        &self,
+        values: &mut [T],
+        chunk: usize,
+        task: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let chunks = Chunks { first: values.as_mut_ptr(), length: values.len(), chunk };
+        self.run(values.len().div_ceil(chunk), |index| {
+            // SAFETY: each index comes once, so that no two chunks overlap; `values` is borrowed
+            // until all tasks are done.
+            task(index, unsafe { chunks.get(index) });
+        });
+    }
+}
+
+/// A slice that tasks take disjoint chunks of.
+struct Chunks<T> {
+    first: *mut T,
+    length: usize,
+    chunk: usize,
+}
+
+// SAFETY: the chunks go to other threads, which is what `T: Send` allows.
+unsafe impl<T: Send> Sync for Chunks<T> {}
+
+impl<T> Chunks<T> {
+    /// # Safety
+    /// The slice is alive, and nobody else has the same chunk.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn get(&self, index: usize) -> &mut [T] {
+        let start = index * self.chunk;
+        let length = self.chunk.min(self.length - start);
+        // SAFETY: the caller's promise; the range lies within the slice.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(start), length) }
+    }
+}

@@ -1,0 +1,132 @@
+//! Blocks of 32 values with a scale each: `d * (code - centre)` or `d * code + min`.
+//!
+//! The dot product of a block is exact; then one fused multiply-add per 32 columns, and one more
+//! for the min.
+
+use std::hint::black_box;
+use std::marker::PhantomData;
+
+use super::input::{InputKind, InputStep, PanelInput, STEP_COLUMNS};
+use super::panel_type::{PANEL_ROWS, PanelType, Scheme, byte, dot, prefetch};
+use crate::kernels::lanes::Lanes;
+
+/// Columns of a block.
+pub(super) const BLOCK: usize = 32;
+
+/// A type whose codes come in blocks of 32.
+pub(super) trait BlockQuant: PanelType {
+    /// Whether the blocks have a min; without, 2 to `CENTRE_BITS` is taken off the codes.
+    const MINS: bool = false;
+    const CENTRE_BITS: i32 = 0;
+    /// Whether the codes are signed bytes raised by 128.
+    const WIDE: bool = false;
+
+    /// Codes of block `block` of the unit.
+    ///
+    /// # Safety
+    /// As `Scheme::dequantise`; the unit has the block.
+    unsafe fn codes<V: Lanes>(unit: *const u8, block: usize) -> [V::Int; 8];
+
+    /// `d` of a block.
+    ///
+    /// # Safety
+    /// As `codes`.
+    unsafe fn scale<V: Lanes>(unit: *const u8, block: usize) -> V::Float;
+
+    /// The min of a block, in a type that has it.
+    ///
+    /// # Safety
+    /// As `codes`.
+    unsafe fn min<V: Lanes>(_unit: *const u8, _block: usize) -> V::Float {
+        // SAFETY: the caller's promise.
+        unsafe { V::splat_f32(0.0) }
+    }
+}
+
+pub(super) struct BlockScheme<T>(PhantomData<T>);
+
+impl<T: BlockQuant> Scheme for BlockScheme<T> {
+    const INPUT: InputKind = InputKind::Blocks32;
+
+    #[inline(always)]
+    unsafe fn product<V: Lanes, const M: usize>(
+        panel: *const u8,
+        input: &PanelInput<'_>,
+        row: usize,
+    ) -> [V::Float; M] {
+        let units = input.columns.div_ceil(T::UNIT_COLUMNS);
+        let step_units = STEP_COLUMNS / T::UNIT_COLUMNS;
+        // SAFETY: the panel has a unit for each `UNIT_COLUMNS`, the input a step for each 256, with
+        // rows padded to a multiple of the rows taken together; both are zero past the columns.
+        unsafe {
+            let mut acc = [V::splat_f32(0.0); M];
+            // Hidden from the compiler, which would unroll it beyond use.
+            for index in 0..black_box(units) {
+                let unit = panel.add(index * T::UNIT_BYTES);
+                let step = index / step_units * input.stride + row;
+                if M >= 8 {
+                    prefetch::<V>(unit.wrapping_add(4 * T::UNIT_BYTES), T::UNIT_BYTES);
+                }
+                for block in 0..T::UNIT_COLUMNS / BLOCK {
+                    let place = index % step_units * (T::UNIT_COLUMNS / BLOCK) + block;
+                    let rows = input.steps.as_ptr().add(step);
+                    add_block::<V, T, M>(unit, block, rows, place, &mut acc);
+                }
+            }
+            acc
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dequantise<V: Lanes>(unit: *const u8, out: *mut f32) {
+        // SAFETY: the caller's promise; the loop covers the unit's columns.
+        unsafe {
+            let centre = V::splat(if T::MINS { 0 } else { 1 << T::CENTRE_BITS });
+            for column in 0..T::UNIT_COLUMNS {
+                let block = column / BLOCK;
+                let codes = T::codes::<V>(unit, block);
+                let code = V::sub(byte::<V>(codes[column % BLOCK / 4], column % 4), centre);
+                let scaled = V::mul_f32(T::scale::<V>(unit, block), V::to_float(code));
+                let value = match T::MINS {
+                    true => V::add_f32(scaled, T::min::<V>(unit, block)),
+                    false => scaled,
+                };
+                V::store(value, out.add(column * PANEL_ROWS));
+            }
+        }
+    }
+}
+
+/// Adds the products of a unit's block with block `place` of each of `M` steps.
+///
+/// # Safety
+/// As `Scheme::product`: `unit` is a unit that has the block, `rows` points to `M` steps.
+#[inline(always)]
+unsafe fn add_block<V: Lanes, T: BlockQuant, const M: usize>(
+    unit: *const u8,
+    block: usize,
+    rows: *const InputStep,
+    place: usize,
+    acc: &mut [V::Float; M],
+) {
+    // SAFETY: the caller's promise; `place` is below 8.
+    unsafe {
+        let codes = T::codes::<V>(unit, block);
+        let scale = T::scale::<V>(unit, block);
+        for (m, acc) in acc.iter_mut().enumerate() {
+            let row = rows.add(m);
+            let x = (*row).values.as_ptr().add(place * BLOCK);
+            let minus_sum = V::splat(*(*row).sums.as_ptr().add(place));
+            let dx = V::splat_f32(*(*row).scales.as_ptr().add(place));
+            let mut sum = dot::<V, M, 8>(T::WIDE, &codes, 0, x);
+            if !T::MINS && (!T::WIDE || V::RAISED) {
+                sum = V::add(sum, V::shl32(minus_sum, T::CENTRE_BITS));
+            }
+            *acc = V::fma(V::to_float(sum), V::mul_f32(scale, dx), *acc);
+            if T::MINS {
+                let min = V::mul_f32(T::min::<V>(unit, block), dx);
+                *acc = V::fnma(V::to_float(minus_sum), min, *acc);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! From a stored type and a kernel set, known when running, to the code compiled for them.
+
+use checkpoint::WeightType;
+
+use super::formats::{
+    BF16, F16, F32, Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0,
+};
+use super::input::{InputKind, PanelInput};
+use super::panel_type::{Lane, PANEL_ROWS, PanelType, Scheme};
+use crate::kernels::KernelSet;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::lanes::{Avx2, Avx512};
+use crate::kernels::lanes::{Lanes, Portable};
+
+/// What the rest of the engine needs to know about a stored type.
+pub(super) struct Layout {
+    pub(super) unit_columns: usize,
+    pub(super) unit_bytes: usize,
+    pub(super) input: InputKind,
+    /// Packs up to 16 rows of the file into a zeroed panel of so many columns; false if a scale is
+    /// not a finite number.
+    pub(super) pack: fn(rows: &[u8], columns: usize, panel: &mut [u8]) -> bool,
+}
+
+/// A stored type's code in one set.
+pub(super) struct Kernels {
+    /// # Safety
+    /// The CPU has the set's features; the job's parts are of the type and agree.
+    pub(super) product: unsafe fn(&PanelJob<'_>),
+    /// # Safety
+    /// The CPU has the set's features; as `Scheme::dequantise`.
+    pub(super) dequantise: unsafe fn(unit: *const u8, out: *mut f32),
+}
+
+/// One panel times all input rows.
+pub(super) struct PanelJob<'a> {
+    pub(super) panel: *const u8,
+    pub(super) input: PanelInput<'a>,
+    /// The panel's first output of the first row.
+    pub(super) out: *mut f32,
+    /// Outputs of a row.
+    pub(super) outputs: usize,
+    /// Outputs that the panel has: fewer than 16 in the last one.
+    pub(super) lanes: usize,
+}
+
+macro_rules! for_type {
+    ($weight:expr, $function:ident($($arg:expr),*)) => {
+        match $weight {
+            WeightType::F32 => $function::<F32>($($arg),*),
+            WeightType::F16 => $function::<F16>($($arg),*),
+            WeightType::BF16 => $function::<BF16>($($arg),*),
+            WeightType::Q8_0 => $function::<Q8_0>($($arg),*),
+            WeightType::Q4_0 => $function::<Q4_0>($($arg),*),
+            WeightType::Q5_0 => $function::<Q5_0>($($arg),*),
+            WeightType::Q4K => $function::<Q4K>($($arg),*),
+            WeightType::Q6K => $function::<Q6K>($($arg),*),
+            WeightType::Q4_1 => $function::<Q4_1>($($arg),*),
+            WeightType::Q5_1 => $function::<Q5_1>($($arg),*),
+            WeightType::Q2K => $function::<Q2K>($($arg),*),
+            WeightType::Q3K => $function::<Q3K>($($arg),*),
+            WeightType::Q5K => $function::<Q5K>($($arg),*),
+            WeightType::Iq4Nl => $function::<Iq4Nl>($($arg),*),
+            WeightType::Iq4Xs => $function::<Iq4Xs>($($arg),*),
+            WeightType::Mxfp4 => $function::<Mxfp4>($($arg),*),
+        }
+    };
+}
+
+pub(super) fn layout(weight: WeightType) -> Layout {
+    for_type!(weight, layout_of())
+}
+
+pub(super) fn kernels(weight: WeightType, set: KernelSet) -> Kernels {
+    for_type!(weight, kernels_of(set))
+}
+
+fn layout_of<T: PanelType>() -> Layout {
+    Layout {
+        unit_columns: T::UNIT_COLUMNS,
+        unit_bytes: T::UNIT_BYTES,
+        input: T::Scheme::INPUT,
+        pack: pack::<T>,
+    }
+}
+
+fn pack<T: PanelType>(rows: &[u8], columns: usize, panel: &mut [u8]) -> bool {
+    let row_bytes = columns / T::BLOCK_COLUMNS * T::BLOCK_BYTES;
+    let unit_file_bytes = T::UNIT_COLUMNS / T::BLOCK_COLUMNS * T::BLOCK_BYTES;
+    let mut finite = true;
+    for (i, unit) in panel.chunks_exact_mut(T::UNIT_BYTES).enumerate() {
+        for (row, bytes) in rows.chunks_exact(row_bytes).enumerate() {
+            let bytes = &bytes[i * unit_file_bytes..row_bytes.min((i + 1) * unit_file_bytes)];
+            for (index, block) in bytes.chunks_exact(T::BLOCK_BYTES).enumerate() {
+                finite &= T::pack(block, index, &mut Lane::new(unit, row));
+            }
+        }
+    }
+    finite
+}
+
+fn kernels_of<T: PanelType>(set: KernelSet) -> Kernels {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        KernelSet::Avx512Vnni => {
+            Kernels { product: avx512::panel::<T>, dequantise: avx512::dequantise::<T> }
+        }
+        #[cfg(target_arch = "x86_64")]
+        KernelSet::Avx2 => Kernels { product: avx2::panel::<T>, dequantise: avx2::dequantise::<T> },
+        _ => Kernels { product: portable::panel::<T>, dequantise: portable::dequantise::<T> },
+    }
+}
+
+/// Defines a set's code; `$most` rows and fewer, as listed, share a pass over the panel.
+macro_rules! compiled {
+    ($name:ident, $lanes:ty, $(#[$features:meta])? [$($left:pat => $together:literal),*]) => {
+        mod $name {
+            use super::*;
+
+            $(#[$features])?
+            pub(super) unsafe fn dequantise<T: PanelType>(unit: *const u8, out: *mut f32) {
+                // SAFETY: the caller's promise.
+                unsafe { T::Scheme::dequantise::<$lanes>(unit, out) }
+            }
+
+            pub(super) unsafe fn panel<T: PanelType>(job: &PanelJob<'_>) {
+                let mut row = 0;
+                while row < job.input.rows {
+                    // SAFETY: the caller's promise; the row is one of the input's.
+                    unsafe {
+                        row += match job.input.rows - row {
+                            $($left => rows::<T, $together>(job, row)),*
+                        };
+                    }
+                }
+            }
+
+            $(#[$features])?
+            unsafe fn rows<T: PanelType, const M: usize>(job: &PanelJob<'_>, row: usize) -> usize {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let products =
+                        T::Scheme::product::<$lanes, M>(job.panel, &job.input, row);
+                    store::<$lanes, M>(&products, job, row);
+                }
+                M
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+compiled!(
+    avx512, Avx512, #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    [1 => 1, 2 => 2, 3..=4 => 4, _ => 8]
+);
+#[cfg(target_arch = "x86_64")]
+compiled!(avx2, Avx2, #[target_feature(enable = "avx2,fma,f16c")] [1 => 1, _ => 4]);
+compiled!(portable, Portable, [1 => 1, _ => 4]);
+
+/// Writes the products of the rows that exist.
+///
+/// # Safety
+/// As `Lanes`; the job's outputs are there.
+#[inline(always)]
+unsafe fn store<V: Lanes, const M: usize>(
+    products: &[V::Float; M],
+    job: &PanelJob<'_>,
+    row: usize,
+) {
+    for (m, products) in products.iter().enumerate().take(job.input.rows - row) {
+        // SAFETY: the caller's promise; a narrower panel goes through space of its own.
+        unsafe {
+            let out = job.out.add((row + m) * job.outputs);
+            if job.lanes == PANEL_ROWS {
+                V::store(*products, out);
+            } else {
+                let mut all = [0.0; PANEL_ROWS];
+                V::store(*products, all.as_mut_ptr());
+                out.copy_from_nonoverlapping(all.as_ptr(), job.lanes);
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Q8_0: 32 signed bytes and a half-precision scale.
+
+use crate::kernels::lanes::Lanes;
+use crate::kernels::panels::block_scheme::{BlockQuant, BlockScheme};
+use crate::kernels::panels::panel_type::{
+    Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, is_finite_f16, word,
+};
+
+/// Two blocks: 8 vectors of codes each, raised by 128, and one vector of both scales.
+pub(in crate::kernels) struct Q8_0;
+
+const SCALES: usize = 16;
+
+impl PanelType for Q8_0 {
+    const UNIT_COLUMNS: usize = 64;
+    const UNIT_BYTES: usize = (SCALES + 1) * VECTOR_BYTES;
+    const BLOCK_COLUMNS: usize = 32;
+    const BLOCK_BYTES: usize = 34;
+    type Scheme = BlockScheme<Self>;
+
+    #[inline(always)]
+    fn pack(block: &[u8], index: usize, lane: &mut Lane<'_>) -> bool {
+        let scale = [block[0], block[1]];
+        lane.half(2 * SCALES + index, scale);
+        for group in 0..8 {
+            lane.word(index * 8 + group, word(block, 2 + group * 4) ^ 0x8080_8080);
+        }
+        is_finite_f16(scale)
+    }
+}
+
+impl BlockQuant for Q8_0 {
+    const CENTRE_BITS: i32 = 7;
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    unsafe fn codes<V: Lanes>(unit: *const u8, block: usize) -> [V::Int; 8] {
+        // SAFETY: the caller's promise; the vectors are within the unit.
+        unsafe {
+            let mut codes = [V::splat(0); 8];
+            for (group, codes) in codes.iter_mut().enumerate() {
+                *codes = V::load(unit.add((block * 8 + group) * VECTOR_BYTES));
+            }
+            codes
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scale<V: Lanes>(unit: *const u8, block: usize) -> V::Float {
+        // SAFETY: the caller's promise; the scales are the unit's last vector.
+        unsafe { V::load_f16(unit.add(SCALES * VECTOR_BYTES + block * 2 * PANEL_ROWS)) }
+    }
+}

@@ -1,0 +1,219 @@
+//! Super-blocks of 256 values with small integer scales: `d * scale * code`, perhaps minus
+//! `dmin * min`.
+//!
+//! The sum over a super-block of scale times dot product is an exact integer below 2^31 whatever
+//! the order; then one fused multiply-add per 256 columns, and one more for the mins.
+
+use std::hint::black_box;
+use std::marker::PhantomData;
+
+use super::input::{InputKind, InputStep, PanelInput, STEP_COLUMNS};
+use super::panel_type::{PANEL_ROWS, PanelType, Scheme, byte, dot, prefetch};
+use crate::kernels::lanes::Lanes;
+
+/// Scales or mins of a unit, a byte per sub-block: entry i holds sub-blocks 4 i to 4 i + 3.
+pub(super) type SubScales<V> = [<V as Lanes>::Int; 4];
+
+/// A type whose codes have a scale for each sub-block.
+pub(super) trait KQuant: PanelType {
+    /// Values of a sub-block: 16 or 32.
+    const SUB_COLUMNS: usize;
+    /// Whether there are mins; without, the scales have a sign.
+    const MINS: bool;
+    /// Without mins, 2 to this is taken off the codes; 7 for wide ones.
+    const CENTRE_BITS: i32 = 0;
+    /// Whether the codes are signed bytes raised by 128.
+    const WIDE: bool = false;
+
+    /// Scales (bytes).
+    ///
+    /// # Safety
+    /// As `Scheme::dequantise`.
+    unsafe fn scales<V: Lanes>(unit: *const u8) -> SubScales<V>;
+
+    /// Mins (bytes), of a type that has them.
+    ///
+    /// # Safety
+    /// As `Scheme::dequantise`.
+    unsafe fn mins<V: Lanes>(unit: *const u8) -> SubScales<V> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::scales::<V>(unit) }
+    }
+
+    /// Codes of 32 columns, from `32 * part` on.
+    ///
+    /// # Safety
+    /// As `Scheme::dequantise`; `part` is below 8.
+    unsafe fn codes<V: Lanes>(unit: *const u8, part: usize) -> [V::Int; 8];
+
+    /// `d` and `dmin`.
+    ///
+    /// # Safety
+    /// As `Scheme::dequantise`.
+    unsafe fn factors<V: Lanes>(unit: *const u8) -> [V::Float; 2];
+}
+
+pub(super) struct KScheme<T>(PhantomData<T>);
+
+impl<T: KQuant> Scheme for KScheme<T> {
+    const INPUT: InputKind = InputKind::Blocks256;
+
+    #[inline(always)]
+    unsafe fn product<V: Lanes, const M: usize>(
+        panel: *const u8,
+        input: &PanelInput<'_>,
+        row: usize,
+    ) -> [V::Float; M] {
+        // SAFETY: the panel has a unit and the input a step for each 256 columns, with rows padded
+        // to a multiple of the rows taken together.
+        unsafe {
+            let mut acc = [V::splat_f32(0.0); M];
+            for step in 0..input.columns / STEP_COLUMNS {
+                let unit = panel.add(step * T::UNIT_BYTES);
+                let rows = input.steps.as_ptr().add(step * input.stride + row);
+                if M >= 8 {
+                    prefetch::<V>(unit.wrapping_add(T::UNIT_BYTES), T::UNIT_BYTES);
+                }
+                add_unit::<V, T, M>(unit, rows, &mut acc);
+            }
+            acc
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dequantise<V: Lanes>(unit: *const u8, out: *mut f32) {
+        // SAFETY: the caller's promise; the loops cover 256 columns.
+        unsafe {
+            let [d, dmin] = T::factors::<V>(unit);
+            let (scales, mins) = (T::scales::<V>(unit), T::mins::<V>(unit));
+            let centre = V::splat(1 << T::CENTRE_BITS);
+            for column in 0..STEP_COLUMNS {
+                let codes = T::codes::<V>(unit, column / 32);
+                let code = byte::<V>(codes[column % 32 / 4], column % 4);
+                let sub = column / T::SUB_COLUMNS;
+                let of_sub = |bytes: &SubScales<V>| V::shr32(bytes[sub / 4], sub as i32 % 4 * 8);
+                let scale = V::mul_f32(d, V::to_float(low_byte::<V, T>(of_sub(&scales))));
+                let value = if T::MINS {
+                    let min = V::mul_f32(dmin, V::to_float(low_byte::<V, T>(of_sub(&mins))));
+                    V::sub_f32(V::mul_f32(scale, V::to_float(code)), min)
+                } else {
+                    V::mul_f32(scale, V::to_float(V::sub(code, centre)))
+                };
+                V::store(value, out.add(column * PANEL_ROWS));
+            }
+        }
+    }
+}
+
+/// Adds 256 columns' products of `M` rows.
+///
+/// # Safety
+/// As `Scheme::product`: `unit` is a unit, `rows` points to `M` steps.
+#[inline(always)]
+unsafe fn add_unit<V: Lanes, T: KQuant, const M: usize>(
+    unit: *const u8,
+    rows: *const InputStep,
+    acc: &mut [V::Float; M],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let scales = T::scales::<V>(unit);
+        let mut dots = [V::splat(0); M];
+        // Hidden from the compiler: unrolled, the body outgrows the cache of decoded instructions.
+        let quads = black_box(STEP_COLUMNS / T::SUB_COLUMNS / 4);
+        for (quad, scale) in scales.iter().enumerate().take(quads) {
+            add_quad::<V, T, M>(unit, quad, *scale, rows, &mut dots);
+        }
+        let [d, dmin] = T::factors::<V>(unit);
+        let mins = if T::MINS { T::mins::<V>(unit) } else { scales };
+        for m in 0..M {
+            let row = &*rows.add(m);
+            let dx = V::splat_f32(row.scales[0]);
+            if T::MINS {
+                let lows = lows::<V, T>(&mins, row);
+                acc[m] = V::fma(V::to_float(dots[m]), V::mul_f32(d, dx), acc[m]);
+                acc[m] = V::fnma(V::to_float(lows), V::mul_f32(dmin, dx), acc[m]);
+            } else {
+                let mut dot = dots[m];
+                if !T::WIDE || V::RAISED {
+                    dot = V::sub(dot, V::shl32(lows::<V, T>(&mins, row), T::CENTRE_BITS));
+                }
+                acc[m] = V::fma(V::to_float(dot), V::mul_f32(d, dx), acc[m]);
+            }
+        }
+    }
+}
+
+/// Adds the dot products of four sub-blocks, each times its byte of `scale`.
+///
+/// # Safety
+/// As `add_unit`.
+#[inline(always)]
+unsafe fn add_quad<V: Lanes, T: KQuant, const M: usize>(
+    unit: *const u8,
+    quad: usize,
+    mut scale: V::Int,
+    rows: *const InputStep,
+    dots: &mut [V::Int; M],
+) {
+    let parts = T::SUB_COLUMNS / 8;
+    // SAFETY: the caller's promise; a quad's parts stay within the 256 columns.
+    unsafe {
+        for part in quad * parts..(quad + 1) * parts {
+            let codes = T::codes::<V>(unit, part);
+            let first = low_byte::<V, T>(scale);
+            scale = V::shr32(scale, 8);
+            let second = if parts == 2 { low_byte::<V, T>(scale) } else { first };
+            if parts == 2 {
+                scale = V::shr32(scale, 8);
+            }
+            for (m, sum) in dots.iter_mut().enumerate() {
+                let x = (*rows.add(m)).values.as_ptr().add(part * 32);
+                *sum = if parts == 2 {
+                    let [low, high] = [
+                        dot::<V, M, 4>(T::WIDE, &codes, 0, x),
+                        dot::<V, M, 4>(T::WIDE, &codes, 4, x),
+                    ];
+                    V::add(V::add(*sum, V::mul(low, first)), V::mul(high, second))
+                } else {
+                    V::add(*sum, V::mul(dot::<V, M, 8>(T::WIDE, &codes, 0, x), first))
+                };
+            }
+        }
+    }
+}
+
+/// The sum of each sub-block's min (or scale) times its inputs.
+///
+/// # Safety
+/// As `Lanes`.
+#[inline(always)]
+unsafe fn lows<V: Lanes, T: KQuant>(bytes: &SubScales<V>, row: &InputStep) -> V::Int {
+    let first = if T::SUB_COLUMNS == 16 { 0 } else { 8 };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sum = V::splat(0);
+        for (i, bytes) in bytes[..STEP_COLUMNS / T::SUB_COLUMNS / 4].iter().enumerate() {
+            let [even, odd] = if T::MINS {
+                [V::and(*bytes, V::splat(0x00ff_00ff)), V::shr16(*bytes, 8)]
+            } else {
+                [V::sar16(V::shl16(*bytes, 8), 8), V::sar16(*bytes, 8)]
+            };
+            sum = V::dot_pairs(sum, even, V::splat(row.sums[first + 2 * i]));
+            sum = V::dot_pairs(sum, odd, V::splat(row.sums[first + 2 * i + 1]));
+        }
+        sum
+    }
+}
+
+/// The lowest byte of each lane, with the sign that the type's scales have.
+///
+/// # Safety
+/// As `Lanes`.
+#[inline(always)]
+unsafe fn low_byte<V: Lanes, T: KQuant>(bytes: V::Int) -> V::Int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if T::MINS { V::and(bytes, V::splat(0xff)) } else { V::sar32(V::shl32(bytes, 24), 24) }
+    }
+}

@@ -1,0 +1,23 @@
+//! Products with weights of every stored type, from panels of 16 weight rows.
+//!
+//! A type (`formats`) says how its blocks lie in a panel and how its codes come out of it; three
+//! schemes of arithmetic say what is summed in which order; `lanes` are the instructions. Each
+//! output has one order of accumulation: exact integers, joined by one fused multiply-add per
+//! block with ascending columns. It is the same for any number of rows and in every kernel set.
+
+mod block_scheme;
+mod dispatch;
+mod float_scheme;
+mod formats;
+mod input;
+mod k_scheme;
+mod packed;
+mod panel_type;
+mod product;
+
+#[cfg(test)]
+mod tests;
+
+pub use packed::{PackedMatrix, pack_panels};
+pub(crate) use panel_type::PANEL_ROWS;
+pub use product::{InputSpace, Product, multiply};

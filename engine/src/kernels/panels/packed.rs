@@ -1,0 +1,119 @@
+//! A weight matrix in panels, and the memory that it lies in.
+
+use checkpoint::WeightType;
+use memmap2::{Advice, MmapMut};
+
+use super::dispatch::{Layout, kernels, layout};
+use super::input::InputKind;
+use super::panel_type::PANEL_ROWS;
+use crate::kernels::KernelSet;
+
+const HUGE_PAGE: usize = 2 << 20;
+
+/// `[rows, columns]`, 16 rows after 16 rows.
+pub struct PackedMatrix {
+    pub rows: usize,
+    pub columns: usize,
+    weight: WeightType,
+    panel_bytes: usize,
+    memory: Memory,
+}
+
+impl PackedMatrix {
+    /// All zeros, or `None` if there is no memory for it.
+    pub fn zeroed(weight: WeightType, rows: usize, columns: usize) -> Option<Self> {
+        let Layout { unit_columns, unit_bytes, .. } = layout(weight);
+        let panel_bytes = columns.div_ceil(unit_columns).checked_mul(unit_bytes)?;
+        let memory = Memory::zeroed(panel_bytes.checked_mul(rows.div_ceil(PANEL_ROWS))?)?;
+        Some(Self { rows, columns, weight, panel_bytes, memory })
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes
+    }
+
+    /// The panels, `count` after `count`, to be filled by `pack_panels`.
+    pub fn pieces_mut(&mut self, count: usize) -> std::slice::ChunksMut<'_, u8> {
+        let bytes = (self.panel_bytes * count).max(1);
+        self.memory.as_mut().chunks_mut(bytes)
+    }
+
+    /// Writes row `row` to `out` (`[columns]`), dequantised.
+    pub fn row_to_f32(&self, set: KernelSet, row: usize, out: &mut [f32]) {
+        assert!(row < self.rows && out.len() == self.columns && set.is_available());
+        let Layout { unit_columns, unit_bytes, .. } = layout(self.weight);
+        let kernels = kernels(self.weight, set);
+        let mut values = [0.0; 256 * PANEL_ROWS];
+        let units = self.panel(row / PANEL_ROWS).chunks_exact(unit_bytes);
+        for (unit, out) in units.zip(out.chunks_mut(unit_columns)) {
+            // SAFETY: the set is available; `unit` is a whole unit; none has more than 256 columns.
+            unsafe { (kernels.dequantise)(unit.as_ptr(), values.as_mut_ptr()) };
+            let lane = values.iter().skip(row % PANEL_ROWS).step_by(PANEL_ROWS);
+            out.iter_mut().zip(lane).for_each(|(out, value)| *out = *value);
+        }
+    }
+
+    pub(super) fn weight(&self) -> WeightType {
+        self.weight
+    }
+
+    pub(super) fn input(&self) -> InputKind {
+        layout(self.weight).input
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.rows.div_ceil(PANEL_ROWS)
+    }
+
+    pub(super) fn panel(&self, index: usize) -> &[u8] {
+        &self.memory.as_ref()[index * self.panel_bytes..][..self.panel_bytes]
+    }
+}
+
+/// Packs rows of the file (as many as they are) into the zeroed panels of a piece. False if a
+/// scale or a value is not a finite number.
+pub fn pack_panels(
+    weight: WeightType,
+    columns: usize,
+    file_rows: &[u8],
+    panels: &mut [u8],
+) -> bool {
+    let Layout { unit_columns, unit_bytes, pack, .. } = layout(weight);
+    let row_bytes = columns as u64 / weight.block_elements() * weight.block_bytes();
+    let panel_bytes = columns.div_ceil(unit_columns) * unit_bytes;
+    let rows = file_rows.chunks(PANEL_ROWS * row_bytes as usize);
+    rows.zip(panels.chunks_exact_mut(panel_bytes))
+        .fold(true, |finite, (rows, panel)| pack(rows, columns, panel) && finite)
+}
+
+/// Pages of zeros; large ones as huge pages where the system has them, for the sake of the
+/// address translation of long reads.
+struct Memory {
+    map: MmapMut,
+    start: usize,
+    bytes: usize,
+}
+
+impl Memory {
+    fn zeroed(bytes: usize) -> Option<Self> {
+        let spare = if bytes >= HUGE_PAGE { HUGE_PAGE } else { 0 };
+        let map = MmapMut::map_anon(bytes.checked_add(spare)?.max(1)).ok()?;
+        let start = if spare > 0 { map.as_ptr().align_offset(HUGE_PAGE) } else { 0 };
+        // The tail keeps small pages: a huge one would take memory that nothing uses.
+        let whole = bytes / HUGE_PAGE * HUGE_PAGE;
+        if whole > 0
+            && let Err(error) = map.advise_range(Advice::HugePage, start, whole)
+        {
+            tracing::debug!(%error, "weights lie in small pages");
+        }
+        Some(Self { map, start, bytes })
+    }
+
+    fn as_ref(&self) -> &[u8] {
+        &self.map[self.start..self.start + self.bytes]
+    }
+
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.map[self.start..self.start + self.bytes]
+    }
+}
