@@ -11,10 +11,12 @@ pub enum KernelSet {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI.
     Avx512Vnni,
+    /// The same with the int8 tiles of AMX, on Linux.
+    Amx,
 }
 
 impl KernelSet {
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512Vnni];
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512Vnni, Self::Amx];
 
     /// Whether this machine can run it.
     pub fn is_available(self) -> bool {
@@ -35,8 +37,10 @@ impl KernelSet {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Self::Avx512Vnni.is_available() && super::panels::tiles_are_available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512Vnni => false,
+            Self::Avx2 | Self::Avx512Vnni | Self::Amx => false,
         }
     }
 
@@ -57,6 +61,7 @@ impl fmt::Display for KernelSet {
             Self::Portable => "portable",
             Self::Avx2 => "AVX2",
             Self::Avx512Vnni => "AVX-512 VNNI",
+            Self::Amx => "AMX",
         })
     }
 }

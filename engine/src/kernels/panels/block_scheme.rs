@@ -6,9 +6,13 @@
 use std::hint::black_box;
 use std::marker::PhantomData;
 
+#[cfg(target_arch = "x86_64")]
+use super::dispatch::PanelJob;
 use super::input::{InputKind, InputStep, PanelInput, STEP_COLUMNS};
 use super::panel_type::{PANEL_ROWS, PanelType, Scheme, byte, dot, prefetch};
 use crate::kernels::lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::panels::tile_product;
 
 /// Columns of a block.
 pub(super) const BLOCK: usize = 32;
@@ -47,6 +51,15 @@ pub(super) struct BlockScheme<T>(PhantomData<T>);
 
 impl<T: BlockQuant> Scheme for BlockScheme<T> {
     const INPUT: InputKind = InputKind::Blocks32;
+    #[cfg(target_arch = "x86_64")]
+    const TILES: bool = true;
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn tiles(job: &PanelJob<'_>, row: usize, rows: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { tile_product::block_product::<T>(job, row, rows) }
+    }
 
     #[inline(always)]
     unsafe fn product<V: Lanes, const M: usize>(

@@ -7,6 +7,8 @@ use super::formats::{
 };
 use super::input::{InputKind, PanelInput};
 use super::panel_type::{Lane, PANEL_ROWS, PanelType, Scheme};
+#[cfg(target_arch = "x86_64")]
+use super::{tile_product::TILED_ROWS_MAX, tiles::TILE_ROWS};
 use crate::kernels::KernelSet;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::lanes::{Avx2, Avx512};
@@ -102,6 +104,10 @@ fn pack<T: PanelType>(rows: &[u8], columns: usize, panel: &mut [u8]) -> bool {
 fn kernels_of<T: PanelType>(set: KernelSet) -> Kernels {
     match set {
         #[cfg(target_arch = "x86_64")]
+        KernelSet::Amx => {
+            Kernels { product: panel_with_tiles::<T>, dequantise: avx512::dequantise::<T> }
+        }
+        #[cfg(target_arch = "x86_64")]
         KernelSet::Avx512Vnni => {
             Kernels { product: avx512::panel::<T>, dequantise: avx512::dequantise::<T> }
         }
@@ -124,7 +130,15 @@ macro_rules! compiled {
             }
 
             pub(super) unsafe fn panel<T: PanelType>(job: &PanelJob<'_>) {
-                let mut row = 0;
+                // SAFETY: the caller's promise.
+                unsafe { panel_from::<T>(job, 0) }
+            }
+
+            /// The rows from `row` on.
+            ///
+            /// # Safety
+            /// As `Kernels::product`.
+            pub(super) unsafe fn panel_from<T: PanelType>(job: &PanelJob<'_>, mut row: usize) {
                 while row < job.input.rows {
                     // SAFETY: the caller's promise; the row is one of the input's.
                     unsafe {
@@ -158,6 +172,31 @@ compiled!(
 compiled!(avx2, Avx2, #[target_feature(enable = "avx2,fma,f16c")] [1 => 1, _ => 4]);
 compiled!(portable, Portable, [1 => 1, _ => 4]);
 
+/// Whole tiles of rows by the matrix unit, the others by AVX-512.
+///
+/// # Safety
+/// As `Kernels::product`.
+#[cfg(target_arch = "x86_64")]
+unsafe fn panel_with_tiles<T: PanelType>(job: &PanelJob<'_>) {
+    let tiled = if T::Scheme::TILES { job.input.rows / TILE_ROWS * TILE_ROWS } else { 0 };
+    // SAFETY: the caller's promise; the rows are the input's.
+    unsafe {
+        for row in (0..tiled).step_by(TILED_ROWS_MAX) {
+            tiles::<T>(job, row, TILED_ROWS_MAX.min(tiled - row));
+        }
+        avx512::panel_from::<T>(job, tiled);
+    }
+}
+
+/// # Safety
+/// As `Scheme::tiles`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn tiles<T: PanelType>(job: &PanelJob<'_>, row: usize, rows: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { T::Scheme::tiles(job, row, rows) }
+}
+
 /// Writes the products of the rows that exist.
 ///
 /// # Safety
@@ -169,16 +208,24 @@ unsafe fn store<V: Lanes, const M: usize>(
     row: usize,
 ) {
     for (m, products) in products.iter().enumerate().take(job.input.rows - row) {
-        // SAFETY: the caller's promise; a narrower panel goes through space of its own.
-        unsafe {
-            let out = job.out.add((row + m) * job.outputs);
-            if job.lanes == PANEL_ROWS {
-                V::store(*products, out);
-            } else {
-                let mut all = [0.0; PANEL_ROWS];
-                V::store(*products, all.as_mut_ptr());
-                out.copy_from_nonoverlapping(all.as_ptr(), job.lanes);
-            }
+        // SAFETY: the caller's promise.
+        unsafe { store_row::<V>(*products, job, row + m) };
+    }
+}
+
+/// # Safety
+/// As `store`.
+#[inline(always)]
+pub(super) unsafe fn store_row<V: Lanes>(products: V::Float, job: &PanelJob<'_>, row: usize) {
+    // SAFETY: the caller's promise; a narrower panel goes through space of its own.
+    unsafe {
+        let out = job.out.add(row * job.outputs);
+        if job.lanes == PANEL_ROWS {
+            V::store(products, out);
+        } else {
+            let mut all = [0.0; PANEL_ROWS];
+            V::store(products, all.as_mut_ptr());
+            out.copy_from_nonoverlapping(all.as_ptr(), job.lanes);
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::marker::PhantomData;
 
+#[cfg(target_arch = "x86_64")]
+use super::dispatch::PanelJob;
 use super::input::{InputKind, PanelInput};
 use super::panel_type::{PANEL_ROWS, PanelType, Scheme};
 use crate::kernels::lanes::Lanes;
@@ -20,6 +22,11 @@ pub(super) struct FloatScheme<T>(PhantomData<T>);
 
 impl<T: FloatWeight> Scheme for FloatScheme<T> {
     const INPUT: InputKind = InputKind::Floats;
+    #[cfg(target_arch = "x86_64")]
+    const TILES: bool = false;
+
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn tiles(_: &PanelJob<'_>, _: usize, _: usize) {}
 
     #[inline(always)]
     unsafe fn product<V: Lanes, const M: usize>(

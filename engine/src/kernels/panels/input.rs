@@ -88,7 +88,7 @@ pub(super) fn round(set: KernelSet, kind: InputKind, x: &[f32], step: &mut Input
     match set {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a set is only chosen where the CPU has its features.
-        KernelSet::Avx512Vnni => unsafe { round_avx512(kind, x, step) },
+        KernelSet::Avx512Vnni | KernelSet::Amx => unsafe { round_avx512(kind, x, step) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         KernelSet::Avx2 => unsafe { round_avx2(kind, x, step) },

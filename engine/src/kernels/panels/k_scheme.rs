@@ -7,9 +7,13 @@
 use std::hint::black_box;
 use std::marker::PhantomData;
 
+#[cfg(target_arch = "x86_64")]
+use super::dispatch::PanelJob;
 use super::input::{InputKind, InputStep, PanelInput, STEP_COLUMNS};
 use super::panel_type::{PANEL_ROWS, PanelType, Scheme, byte, dot, prefetch};
 use crate::kernels::lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::panels::tile_product;
 
 /// Scales or mins of a unit, a byte per sub-block: entry i holds sub-blocks 4 i to 4 i + 3.
 pub(super) type SubScales<V> = [<V as Lanes>::Int; 4];
@@ -57,6 +61,15 @@ pub(super) struct KScheme<T>(PhantomData<T>);
 
 impl<T: KQuant> Scheme for KScheme<T> {
     const INPUT: InputKind = InputKind::Blocks256;
+    #[cfg(target_arch = "x86_64")]
+    const TILES: bool = true;
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn tiles(job: &PanelJob<'_>, row: usize, rows: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { tile_product::k_product::<T>(job, row, rows) }
+    }
 
     #[inline(always)]
     unsafe fn product<V: Lanes, const M: usize>(
@@ -128,19 +141,36 @@ unsafe fn add_unit<V: Lanes, T: KQuant, const M: usize>(
         let mins = if T::MINS { T::mins::<V>(unit) } else { scales };
         for m in 0..M {
             let row = &*rows.add(m);
-            let dx = V::splat_f32(row.scales[0]);
-            if T::MINS {
-                let lows = lows::<V, T>(&mins, row);
-                acc[m] = V::fma(V::to_float(dots[m]), V::mul_f32(d, dx), acc[m]);
-                acc[m] = V::fnma(V::to_float(lows), V::mul_f32(dmin, dx), acc[m]);
-            } else {
-                let mut dot = dots[m];
-                if !T::WIDE || V::RAISED {
-                    dot = V::sub(dot, V::shl32(lows::<V, T>(&mins, row), T::CENTRE_BITS));
-                }
-                acc[m] = V::fma(V::to_float(dot), V::mul_f32(d, dx), acc[m]);
+            let mut dot = dots[m];
+            if !T::MINS && (!T::WIDE || V::RAISED) {
+                dot = V::sub(dot, V::shl32(lows::<V, T>(&mins, row), T::CENTRE_BITS));
             }
+            acc[m] = join::<V, T>(dot, &mins, [d, dmin], row, acc[m]);
         }
+    }
+}
+
+/// Adds a unit's exact sum, centred, and its mins to a row's products.
+///
+/// # Safety
+/// As `Lanes`.
+#[inline(always)]
+pub(super) unsafe fn join<V: Lanes, T: KQuant>(
+    dot: V::Int,
+    mins: &SubScales<V>,
+    [d, dmin]: [V::Float; 2],
+    row: &InputStep,
+    acc: V::Float,
+) -> V::Float {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let dx = V::splat_f32(row.scales[0]);
+        let acc = V::fma(V::to_float(dot), V::mul_f32(d, dx), acc);
+        if !T::MINS {
+            return acc;
+        }
+        let lows = V::to_float(lows::<V, T>(mins, row));
+        V::fnma(lows, V::mul_f32(dmin, dx), acc)
     }
 }
 
@@ -211,7 +241,7 @@ unsafe fn lows<V: Lanes, T: KQuant>(bytes: &SubScales<V>, row: &InputStep) -> V:
 /// # Safety
 /// As `Lanes`.
 #[inline(always)]
-unsafe fn low_byte<V: Lanes, T: KQuant>(bytes: V::Int) -> V::Int {
+pub(super) unsafe fn low_byte<V: Lanes, T: KQuant>(bytes: V::Int) -> V::Int {
     // SAFETY: the caller's promise.
     unsafe {
         if T::MINS { V::and(bytes, V::splat(0xff)) } else { V::sar32(V::shl32(bytes, 24), 24) }

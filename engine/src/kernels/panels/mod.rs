@@ -14,6 +14,10 @@ mod k_scheme;
 mod packed;
 mod panel_type;
 mod product;
+#[cfg(target_arch = "x86_64")]
+mod tile_product;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 #[cfg(test)]
 mod tests;
@@ -21,3 +25,5 @@ mod tests;
 pub use packed::{PackedMatrix, pack_panels};
 pub(crate) use panel_type::PANEL_ROWS;
 pub use product::{InputSpace, Product, multiply};
+#[cfg(target_arch = "x86_64")]
+pub(super) use tiles::are_available as tiles_are_available;

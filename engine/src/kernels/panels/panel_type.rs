@@ -6,6 +6,8 @@
 //! when the weights are loaded.
 
 use crate::kernels::lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::panels::dispatch::PanelJob;
 use crate::kernels::panels::input::{InputKind, PanelInput};
 
 /// Weight rows of a panel.
@@ -31,6 +33,18 @@ pub(super) trait PanelType {
 /// The arithmetic that weight types share.
 pub(super) trait Scheme {
     const INPUT: InputKind;
+
+    /// Whether `tiles` computes it.
+    #[cfg(target_arch = "x86_64")]
+    const TILES: bool;
+
+    /// Writes the products of `rows` input rows from `row` on, a multiple of 16 up to
+    /// `TILED_ROWS_MAX`, computed by the matrix unit.
+    ///
+    /// # Safety
+    /// `tiles::are_available`; as `Lanes` of AVX-512; the job's parts agree.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn tiles(job: &PanelJob<'_>, row: usize, rows: usize);
 
     /// Products of a panel with `M` input rows from `row` on; rows past the last yield anything.
     ///
