@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
+use protocol::model_spec::ModelSpec;
+use serde_json::{Map, Value};
+
 use crate::Checkpoint;
 use crate::error::CheckpointError;
+use crate::layout;
+use crate::tensor::TensorEntry;
 use crate::text_assets::TextAssets;
 
 mod config;
@@ -21,17 +26,35 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
         return Err(CheckpointError::NotAModel { path: folder.to_owned() });
     }
     let config = json_file::read(&config_path)?;
-    let (files, mut tensors) = shards::read(folder)?;
-    let mut layout = config::layout(&config_path, &config)?;
+    let spec = config::spec(&config_path, &config)?;
+    let (files, mut tensors) = shards::read(folder, spec.architecture)?;
     // A tied model may still carry a copy of its embedding as a head; the tie is what counts.
-    if layout.tied_embeddings {
+    if spec.tied_embeddings {
         tensors.retain(|tensor| tensor.name != "output.weight");
     }
-    layout.attention.qkv_bias = tensors.iter().any(|t| t.name == "blk.0.attn_q.bias");
-    let (spec, tensors) = layout.check(folder, &files, tensors, None)?;
+    drop_draft_layers(&config_path, &config, &spec, &mut tensors)?;
+    let (spec, tensors) = layout::check(spec, folder, &files, tensors, None)?;
     let name = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let name = name.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Checkpoint { spec, name, files, tensors, text: open_text(folder)? })
+}
+
+/// Layers behind the last that guess the token after the next: not part of the model proper.
+fn drop_draft_layers(
+    path: &Path,
+    config: &Map<String, Value>,
+    spec: &ModelSpec,
+    tensors: &mut Vec<TensorEntry>,
+) -> Result<(), CheckpointError> {
+    let fields = json_file::Fields { path, map: config };
+    let count = fields.u32("num_nextn_predict_layers")?.unwrap_or(0);
+    let draft = spec.layer_count()..spec.layer_count().saturating_add(count);
+    tensors.retain(|tensor| {
+        let name = tensor.name.strip_prefix("model.layers.");
+        let layer = name.or(tensor.name.strip_prefix("blk.")).and_then(|n| n.split('.').next());
+        !layer.and_then(|n| n.parse().ok()).is_some_and(|n: u32| draft.contains(&n))
+    });
+    Ok(())
 }
 
 /// The tokenizer and template of a model's folder.

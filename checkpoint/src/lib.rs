@@ -3,6 +3,7 @@
 
 pub mod byte_level;
 pub mod error;
+mod families;
 mod gguf;
 mod hugging_face;
 mod layout;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use protocol::model_spec::ModelSpec;
 
 pub use error::CheckpointError;
+pub use layout::{ExpectedTensor, expected_tensors};
 pub use manifest::{ChunkEntry, FileEntry, Manifest};
 pub use tensor::{TensorEntry, TensorPlace};
 pub use text_assets::{GgufVocabulary, NamedToken, TextAssets, TokenKind, Vocabulary};

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use protocol::control::ImportSummary;
 use protocol::ids::{Digest, NodeId};
 use protocol::model_spec::{
-    Architecture, AttentionSpec, KvType, LayerRange, LayerSpec, ModelSpec, RopeLayout, RopeScaling,
-    RopeSpec, StateKind,
+    Architecture, AttentionSpec, KvType, LayerRange, LayerSpec, ModelSpec, RopeSpec, StateKind,
 };
 use protocol::node_profile::{DeviceKind, DeviceProfile, NodeProfile};
 use protocol::plan::{ActivationType, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan};
@@ -44,23 +43,19 @@ pub(crate) fn spec() -> ModelSpec {
         macs_per_token: 1 << 20,
     };
     ModelSpec {
-        architecture: Architecture::Llama,
         hidden_size: 64,
         ffn_size: 128,
         vocab_size: 256,
         context_length: 512,
-        attention: AttentionSpec { heads: 4, kv_heads: 2, head_dim: 16, qkv_bias: false },
-        rope: RopeSpec {
-            theta: 10_000.0,
-            scaling: RopeScaling::None,
-            layout: RopeLayout::HalfSplit,
-        },
+        attention: AttentionSpec::grouped(4, 2, 16),
+        rope: RopeSpec::plain(1e4, 16),
         norm_epsilon: 1e-5,
         tied_embeddings: false,
         layers: vec![layer; LAYERS as usize],
         embedding_bytes: 1 << 20,
         head_bytes: 1 << 20,
         weight_label: "F32".into(),
+        ..ModelSpec::plain(Architecture::Llama)
     }
 }
 

@@ -13,7 +13,10 @@ const BLOCK_SIZE: u32 = 16;
 const STEP_TOKENS: u32 = 256;
 
 /// Far above any model's; bounds what is allocated before a tensor's shape is seen.
-pub(crate) const HEAD_DIM_MAX: u32 = 1024;
+const HEAD_DIM_MAX: u32 = 1024;
+const EXPERTS_MAX: u32 = 4096;
+/// Of a row in any buffer.
+pub(crate) const WIDTH_MAX: u64 = 1 << 24;
 
 /// The stage's part of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,13 @@ impl StageConfig {
         }
         for index in range.indices() {
             let state = spec.layers[index].state;
-            if state != (StateKind::PagedKv { window: None }) {
+            let latent = spec.attention.latent.map(|l| l.rank.saturating_add(l.rope_dim));
+            let runs = match state {
+                StateKind::PagedKv { window } => latent.is_none() && window != Some(0),
+                StateKind::PagedLatent { width } => latent == Some(width),
+                StateKind::Recurrent { .. } => false,
+            };
+            if !runs {
                 let layer = LayerIndex(index as u32);
                 return Err(EngineError::UnsupportedState { layer, state });
             }
@@ -87,11 +96,24 @@ impl StageConfig {
         if !attention.heads.is_multiple_of(attention.kv_heads) {
             return bad("heads", attention.heads, "expected a multiple of kv_heads");
         }
-        if !attention.head_dim.is_multiple_of(2) {
-            return bad("head_dim", attention.head_dim, "expected an even number");
+        for rope in std::iter::once(&spec.rope).chain(&spec.window_rope) {
+            let whole = attention.latent.map_or(attention.head_dim, |latent| latent.rope_dim);
+            if !rope.dims.is_multiple_of(2) || rope.dims == 0 || rope.dims > whole {
+                return bad("rotated elements", rope.dims, "expected an even part of a head");
+            }
         }
         if attention.head_dim > HEAD_DIM_MAX {
             return bad("head_dim", attention.head_dim, "expected at most 1024");
+        }
+        let widths = [attention.query_width(), attention.latent_query_width()];
+        if widths.into_iter().any(|width| width > WIDTH_MAX) {
+            return bad("heads", attention.heads, "expected at most 16777216 values of all heads");
+        }
+        if let Some(experts) = spec.experts {
+            let fits = experts.count <= EXPERTS_MAX && experts.used <= experts.count;
+            if !fits || experts.routing.groups == 0 {
+                return bad("experts", experts.count, "expected at most 4096, in groups");
+            }
         }
         if self.kv.step_tokens_max as usize > STEP_TOKENS_MAX {
             return bad("step_tokens_max", self.kv.step_tokens_max, "expected at most 4096");

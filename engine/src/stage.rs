@@ -13,7 +13,7 @@ use crate::batch::{BatchLimits, places};
 use crate::config::StageConfig;
 use crate::error::EngineError;
 use crate::kernels::{Compute, cpu};
-use crate::layers::{Embedding, LmHead, RmsNorm, RopeFrequencies, RowPlace, Tile};
+use crate::layers::{Embedding, LmHead, RmsNorm, Rope, RowPlace, Tile};
 use crate::memory::StageMemory;
 use crate::models::{self, DecoderLayer};
 use crate::sampler::{SampleAt, Sampler};
@@ -27,7 +27,7 @@ pub struct Stage {
     hidden: usize,
     activation: ActivationType,
     limits: BatchLimits,
-    frequencies: RopeFrequencies,
+    ropes: Vec<Rope>,
     /// On the first stage.
     embedding: Option<Embedding>,
     blocks: Vec<Box<dyn DecoderLayer>>,
@@ -83,7 +83,8 @@ impl Stage {
     ) -> Result<Self, EngineError> {
         let spec = &manifest.spec;
         config.check(spec)?;
-        let frequencies = RopeFrequencies::new(&spec.rope, spec.attention.head_dim as usize)?;
+        let step_rows = config.kv.step_tokens_max as usize;
+        let ropes = Rope::all_of(spec, config.kv.context_length, step_rows)?;
         let pool = KvPool::new(spec, config)?;
         let mut tensors = Tensors::new(manifest, source, compute, progress);
         let first = config.layers.start.0 == 0;
@@ -93,10 +94,12 @@ impl Stage {
             .collect::<Result<Vec<_>, _>>()?;
         let last = config.layers.end.0 == spec.layer_count();
         let head = last.then(|| load_head(&mut tensors, spec, table.clone())).transpose()?;
-        let separate_head = head.as_ref().filter(|_| !(first && spec.tied_embeddings));
-        let weights = table.as_ref().map_or(0, |table| table.bytes())
+        let table_bytes = table.as_ref().map_or(0, |table| table.bytes());
+        // A tied matrix that serves both ends is held once.
+        let shared = if last && spec.tied_embeddings { table_bytes } else { 0 };
+        let weights = table_bytes - shared
             + blocks.iter().map(|block| block.bytes()).sum::<u64>()
-            + separate_head.map_or(0, |head| head.bytes());
+            + head.as_ref().map_or(0, |head| head.bytes());
         let kv = KvPool::bytes(spec, config);
         let workspace = Workspace::bytes(spec, config, compute.threads());
         Ok(Self {
@@ -104,8 +107,8 @@ impl Stage {
             hidden: spec.hidden_size as usize,
             activation: config.activation,
             limits: BatchLimits { kv: config.kv, vocabulary: spec.vocab_size },
-            frequencies,
-            embedding: table.map(Embedding::new),
+            ropes,
+            embedding: table.map(|table| Embedding::new(table, spec.embedding_scale)),
             blocks,
             output: head.map(|head| Output { head, sampler: Sampler::default() }),
             pool,
@@ -206,17 +209,14 @@ impl Stage {
 
     fn run_layers(&mut self, rows: &[RowPlace<'_>]) {
         let workspace = &mut self.workspace;
-        workspace.angles.fill(&self.frequencies, rows.iter().map(|row| row.position));
+        for rope in &mut self.ropes {
+            rope.fill(rows.iter().map(|row| row.position));
+        }
         for (layer, block) in self.blocks.iter().enumerate() {
             let hidden = &mut workspace.hidden[..rows.len() * self.hidden];
             let tiles = rows.chunks(TILE_ROWS).zip(hidden.chunks_mut(TILE_ROWS * self.hidden));
             for (tile, (rows, hidden)) in tiles.enumerate() {
-                let tile = Tile {
-                    rows,
-                    first: tile * TILE_ROWS,
-                    angles: &workspace.angles,
-                    frequencies: &self.frequencies,
-                };
+                let tile = Tile { rows, first: tile * TILE_ROWS, ropes: &self.ropes };
                 block.forward(hidden, &tile, layer, &mut self.pool, &mut workspace.tile);
                 if self.activation == ActivationType::Bf16 {
                     cpu::round_to_bf16(hidden);
@@ -252,12 +252,12 @@ fn load_head(
     spec: &ModelSpec,
     table: Option<Arc<Matrix>>,
 ) -> Result<LmHead, EngineError> {
-    let norm = RmsNorm::load(tensors, "output_norm.weight", spec)?;
+    let norm = RmsNorm::load(tensors, "output_norm.weight", spec.hidden_size as usize, spec)?;
     let (rows, columns) = (spec.vocab_size as usize, spec.hidden_size as usize);
     let weight = match table {
         _ if !spec.tied_embeddings => Arc::new(tensors.matrix("output.weight", rows, columns)?),
         Some(table) => table,
         None => token_table(tensors, spec)?,
     };
-    Ok(LmHead::new(norm, weight))
+    Ok(LmHead::new(norm, weight, spec.logit_soft_cap))
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use protocol::limits::STEP_TOKENS_MAX;
-use protocol::model_spec::ModelSpec;
+use protocol::model_spec::{LatentSpec, ModelSpec};
 
-use crate::config::{HEAD_DIM_MAX, StageConfig};
+use crate::config::{StageConfig, WIDTH_MAX};
 use crate::kernels::Compute;
-use crate::layers::{LOGIT_ROWS, MatmulScratch, RopeRows, attention_scratch_floats};
+use crate::layers::{LOGIT_ROWS, MatmulScratch, Rope, attention_scratch_floats};
 
 /// Rows that run through a layer together. What a row yields does not depend on it; it bounds
 /// memory and keeps a tile's activations in cache.
@@ -19,7 +19,6 @@ pub(crate) struct Workspace {
     pub(crate) hidden: Vec<f32>,
     /// The same as raw values of the activation type, for the next stage; empty on the last.
     pub(crate) wire: Vec<u8>,
-    pub(crate) angles: RopeRows,
     pub(crate) tile: TileSpace,
     pub(crate) logits: LogitSpace,
 }
@@ -36,9 +35,19 @@ pub(crate) struct TileSpace {
     // [tile, kv_heads * head_dim]
     key: Vec<f32>,
     value: Vec<f32>,
+    /// Query heads as they meet the shared vector of latent attention.
+    // [tile, heads * (rank + rope_dim)]
+    latent: Vec<f32>,
     // [tile, ffn]
     gate: Vec<f32>,
     up: Vec<f32>,
+    /// Each row's weight of each expert.
+    // [tile, experts]
+    routed: Vec<f32>,
+    /// Rows of one expert, or of one head of latent attention, and what becomes of them.
+    // [tile, gathered]
+    gathered: Vec<f32>,
+    produced: Vec<f32>,
     pub(crate) matmul: MatmulScratch,
 }
 
@@ -59,8 +68,12 @@ pub(crate) struct TileRows<'a> {
     pub(crate) attended: &'a mut [f32],
     pub(crate) key: &'a mut [f32],
     pub(crate) value: &'a mut [f32],
+    pub(crate) latent: &'a mut [f32],
     pub(crate) gate: &'a mut [f32],
     pub(crate) up: &'a mut [f32],
+    pub(crate) routed: &'a mut [f32],
+    pub(crate) gathered: &'a mut [f32],
+    pub(crate) produced: &'a mut [f32],
     pub(crate) matmul: &'a mut MatmulScratch,
 }
 
@@ -68,8 +81,13 @@ pub(crate) struct TileRows<'a> {
 struct Widths {
     hidden: usize,
     query: usize,
+    attended: usize,
     key: usize,
+    value: usize,
+    latent: usize,
     ffn: usize,
+    experts: usize,
+    gathered: usize,
 }
 
 impl Workspace {
@@ -80,17 +98,20 @@ impl Workspace {
         Self {
             hidden: zeros(rows * widths.hidden),
             wire: vec![0; sizes.wire_bytes],
-            angles: RopeRows::with_capacity(rows, spec.attention.head_dim as usize),
             tile: TileSpace {
                 widths,
                 normed: zeros(tile * widths.hidden),
                 output: zeros(tile * widths.hidden),
                 query: zeros(tile * widths.query),
-                attended: zeros(tile * widths.query),
+                attended: zeros(tile * widths.attended),
                 key: zeros(tile * widths.key),
-                value: zeros(tile * widths.key),
+                value: zeros(tile * widths.value),
+                latent: zeros(tile * widths.latent),
                 gate: zeros(tile * widths.ffn),
                 up: zeros(tile * widths.ffn),
+                routed: zeros(tile * widths.experts),
+                gathered: zeros(tile * widths.gathered),
+                produced: zeros(tile * widths.gathered),
                 matmul: MatmulScratch::new(compute, tile, widths.inputs_max()),
             },
             logits: LogitSpace {
@@ -105,15 +126,11 @@ impl Workspace {
     pub(crate) fn bytes(spec: &ModelSpec, config: &StageConfig, threads: usize) -> u64 {
         let Sizes { rows, tile, logit_rows, widths, wire_bytes } = Sizes::of(spec, config);
         let vocabulary = spec.vocab_size as usize;
-        let tile_row = 2 * (widths.hidden + widths.query + widths.key + widths.ffn);
-        let step_row = widths.hidden + spec.attention.head_dim as usize;
         let logits = logit_rows * (2 * widths.hidden + vocabulary);
-        let floats = (rows * step_row + tile * tile_row + logits) as u64;
-        let thread = attention_scratch_floats(
-            spec.attention,
-            config.kv.context_length,
-            config.kv.block_size,
-        );
+        let (tile_row, angles) = (widths.tile_row(), Rope::angle_floats(spec, rows));
+        let floats = (rows * widths.hidden + angles + tile * tile_row + logits) as u64;
+        let kv = config.kv;
+        let thread = attention_scratch_floats(spec, kv.context_length, kv.block_size);
         let threads = (threads as u64).saturating_mul(thread);
         let matmul = MatmulScratch::bytes(tile, widths.inputs_max());
         let floats = floats.saturating_add(threads).saturating_mul(4);
@@ -128,11 +145,15 @@ impl TileSpace {
             normed: &mut self.normed[..rows * widths.hidden],
             output: &mut self.output[..rows * widths.hidden],
             query: &mut self.query[..rows * widths.query],
-            attended: &mut self.attended[..rows * widths.query],
+            attended: &mut self.attended[..rows * widths.attended],
             key: &mut self.key[..rows * widths.key],
-            value: &mut self.value[..rows * widths.key],
+            value: &mut self.value[..rows * widths.value],
+            latent: &mut self.latent[..rows * widths.latent],
             gate: &mut self.gate[..rows * widths.ffn],
             up: &mut self.up[..rows * widths.ffn],
+            routed: &mut self.routed[..rows * widths.experts],
+            gathered: &mut self.gathered[..rows * widths.gathered],
+            produced: &mut self.produced[..rows * widths.gathered],
             matmul: &mut self.matmul,
         }
     }
@@ -140,17 +161,49 @@ impl TileSpace {
 
 impl Widths {
     fn of(spec: &ModelSpec) -> Self {
-        let head_dim = spec.attention.head_dim.min(HEAD_DIM_MAX) as usize;
-        Self {
-            hidden: spec.hidden_size as usize,
-            query: spec.attention.heads as usize * head_dim,
-            key: spec.attention.kv_heads as usize * head_dim,
-            ffn: spec.ffn_size as usize,
+        let attention = spec.attention;
+        // An estimate may be asked of sizes that loading refuses.
+        let width = |values: u64| values.min(WIDTH_MAX) as usize;
+        let hidden = spec.hidden_size as usize;
+        let experts = spec.experts.map_or(0, |experts| width(experts.count.into()));
+        let mut widths = Self {
+            hidden,
+            query: width(attention.query_width()),
+            attended: width(attention.query_width()),
+            key: width(attention.key_width()),
+            value: width(attention.key_width()),
+            latent: 0,
+            ffn: spec.ffn_width_max() as usize,
+            experts,
+            gathered: if experts > 0 { hidden } else { 0 },
+        };
+        if let Some(latent) = attention.latent {
+            widths.set_latent(&latent, attention.heads.into());
         }
+        widths
+    }
+
+    fn set_latent(&mut self, latent: &LatentSpec, heads: u64) {
+        let width = |values: u64| values.min(WIDTH_MAX) as usize;
+        let shared = u64::from(latent.rank) + u64::from(latent.rope_dim);
+        let values = heads.saturating_mul(latent.value_dim.into());
+        self.query = self.query.max(width(values));
+        self.latent = width(heads.saturating_mul(shared));
+        (self.attended, self.key, self.value) = (self.latent, width(shared), 0);
+        let parts = [latent.query_rank, latent.rank, latent.plain_dim, latent.value_dim];
+        let widest = parts.into_iter().max().unwrap_or(0);
+        self.gathered = self.gathered.max(width(widest.into()));
+    }
+
+    /// Floats of a row in all buffers of a tile.
+    fn tile_row(self) -> usize {
+        let twice = self.hidden + self.ffn + self.gathered;
+        let heads = self.query + self.attended + self.key + self.value + self.latent;
+        2 * twice + heads + self.experts
     }
 
     fn inputs_max(self) -> usize {
-        self.hidden.max(self.query).max(self.ffn)
+        self.hidden.max(self.query).max(self.ffn).max(self.gathered)
     }
 }
 

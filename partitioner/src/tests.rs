@@ -19,19 +19,19 @@ fn model(layers: usize, layer_mib: u64, ends_mib: u64) -> ModelSpec {
         macs_per_token: layer_mib * MIB,
     };
     ModelSpec {
-        architecture: Architecture::Llama,
         hidden_size: 256,
         ffn_size: 512,
         vocab_size: 1024,
         context_length: 4096,
-        attention: AttentionSpec { heads: 4, kv_heads: 2, head_dim: 64, qkv_bias: false },
-        rope: RopeSpec { theta: 1e4, scaling: RopeScaling::None, layout: RopeLayout::HalfSplit },
+        attention: AttentionSpec::grouped(4, 2, 64),
+        rope: RopeSpec::plain(1e4, 64),
         norm_epsilon: 1e-5,
         tied_embeddings: true,
         layers: vec![layer; layers],
         embedding_bytes: ends_mib * MIB,
         head_bytes: ends_mib * MIB,
         weight_label: "Q8_0".to_owned(),
+        ..ModelSpec::plain(Architecture::Llama)
     }
 }
 

@@ -8,17 +8,38 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::ids::LayerIndex;
 
+mod architecture;
+mod attention;
+mod experts;
+mod rope;
+
+pub use architecture::Architecture;
+pub use attention::{AttentionSpec, LatentSpec};
+pub use experts::{ExpertScores, ExpertSpec, Routing};
+pub use rope::{RopeLayout, RopeScaling, RopeSpec};
+
 /// Shapes and sizes read from a checkpoint's header; the weights themselves stay where they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
 pub struct ModelSpec {
     pub architecture: Architecture,
     pub hidden_size: u32,
+    /// Of the dense feed-forward layers.
     pub ffn_size: u32,
     pub vocab_size: u32,
     pub context_length: u32,
     pub attention: AttentionSpec,
     pub rope: RopeSpec,
+    /// Of the layers with a window, where it is another (Gemma 3).
+    pub window_rope: Option<RopeSpec>,
     pub norm_epsilon: f32,
+    /// What is added to a norm's stored weights: 1 in Gemma's own files, whose GGUFs have it added.
+    pub norm_offset: f32,
+    pub activation: Activation,
+    pub experts: Option<ExpertSpec>,
+    /// Factor of the embedded rows.
+    pub embedding_scale: f32,
+    /// `cap * tanh(logit / cap)`
+    pub logit_soft_cap: Option<f32>,
     /// The head reuses the embedding matrix: both ends of a pipeline hold it.
     pub tied_embeddings: bool,
     pub layers: Vec<LayerSpec>,
@@ -30,75 +51,17 @@ pub struct ModelSpec {
     pub weight_label: String,
 }
 
-/// Model families that have a recipe in `engine/src/models`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+/// What the gate of a feed-forward block goes through before it meets the other half.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
 #[serde(rename_all = "snake_case")]
-pub enum Architecture {
-    Llama,
-    Qwen2,
-}
-
-impl Architecture {
-    pub const ALL: [Self; 2] = [Self::Llama, Self::Qwen2];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Qwen2 => "qwen2",
-        }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
-pub struct AttentionSpec {
-    pub heads: u32,
-    pub kv_heads: u32,
-    pub head_dim: u32,
-    /// Bias on the q, k and v projections (Qwen2).
-    pub qkv_bias: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
-pub struct RopeSpec {
-    pub theta: f32,
-    pub scaling: RopeScaling,
-    pub layout: RopeLayout,
-}
-
-/// Which two elements of a head rotate together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
-#[serde(rename_all = "snake_case")]
-pub enum RopeLayout {
-    /// Element i with i + dim/2: Hugging Face weights, and Qwen2 in GGUF.
-    HalfSplit,
-    /// Element 2i with 2i + 1: Llama in GGUF, whose q and k rows are permuted for it.
-    Interleaved,
-}
-
-/// How rotation frequencies are stretched beyond the trained context.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum RopeScaling {
-    None,
-    Linear {
-        factor: f32,
-    },
-    /// Llama 3.1's frequency-dependent scaling (`rope_type: llama3` in `config.json`).
-    Llama3 {
-        factor: f32,
-        low_freq_factor: f32,
-        high_freq_factor: f32,
-        original_context_length: u32,
-    },
-    /// A divisor per frequency, read from a GGUF's `rope_freqs.weight`; head_dim / 2 values.
-    FrequencyFactors {
-        factors: Vec<f32>,
+pub enum Activation {
+    Silu,
+    /// GELU by its tanh formula (Gemma).
+    GeluTanh,
+    /// `min(g, limit) * sigmoid(alpha * g) * (clamp(up, -limit, limit) + 1)` (gpt-oss).
+    ClampedSwiglu {
+        alpha: f32,
+        limit: f32,
     },
 }
 
@@ -117,6 +80,8 @@ pub struct LayerSpec {
 pub enum StateKind {
     /// Keys and values of every position, or of the last `window` ones.
     PagedKv { window: Option<u32> },
+    /// One vector per position that all heads read their keys and values from (MLA).
+    PagedLatent { width: u32 },
     /// A fixed-size state in a slot of its own (gated delta net, Mamba-2, short convolutions).
     Recurrent { bytes: u64 },
 }
@@ -199,25 +164,78 @@ impl ModelSpec {
         layers + embedding + head
     }
 
-    /// Bytes of keys and values that one token takes in the layers of `range`.
+    /// Bytes of state that one token takes in the pages of the layers of `range`.
     pub fn kv_bytes_per_token(&self, range: LayerRange, kv: KvType) -> u64 {
-        let row = 2 * u64::from(self.attention.kv_heads) * u64::from(self.attention.head_dim);
-        let paged = self.layers[range.indices()]
-            .iter()
-            .filter(|l| matches!(l.state, StateKind::PagedKv { .. }))
-            .count() as u64;
-        paged * row * kv.bytes()
+        let layers = &self.layers[range.indices()];
+        layers.iter().map(|layer| self.state_values(layer.state)).sum::<u64>() * kv.bytes()
+    }
+
+    /// Values that one token adds to the pages of a layer.
+    pub fn state_values(&self, state: StateKind) -> u64 {
+        match state {
+            StateKind::PagedKv { .. } => 2 * self.attention.key_width(),
+            StateKind::PagedLatent { width } => u64::from(width),
+            StateKind::Recurrent { .. } => 0,
+        }
+    }
+
+    /// Whether a layer's feed-forward is a mixture of experts.
+    pub fn has_experts(&self, layer: LayerIndex) -> bool {
+        self.experts.is_some_and(|experts| layer.0 >= experts.dense_layers)
+    }
+
+    /// The rotation of a layer's heads.
+    pub fn rope_of(&self, layer: LayerIndex) -> &RopeSpec {
+        let windowed = matches!(
+            self.layers.get(layer.0 as usize).map(|layer| layer.state),
+            Some(StateKind::PagedKv { window: Some(_) })
+        );
+        self.window_rope.as_ref().filter(|_| windowed).unwrap_or(&self.rope)
+    }
+
+    /// The widest feed-forward: dense, of one expert, or of the shared ones.
+    pub fn ffn_width_max(&self) -> u32 {
+        let experts = self.experts.map_or(0, |e| e.ffn_size.max(e.shared_ffn_size));
+        self.ffn_size.max(experts)
     }
 
     /// Peak activation memory of a step of `tokens` rows on one stage, f32.
     ///
-    /// Residual, normed input, q/k/v/attention output, gate/up/down of the MLP; on the last stage
-    /// also `sampled` rows of logits.
+    /// Residual, normed input, q/k/v/attention output, gate/up/down of the MLP, and what routing
+    /// to experts takes; on the last stage also `sampled` rows of logits.
     pub fn workspace_bytes(&self, tokens: u64, sampled: u64) -> u64 {
         let attention = self.attention;
-        let q = u64::from(attention.heads) * u64::from(attention.head_dim);
-        let kv = u64::from(attention.kv_heads) * u64::from(attention.head_dim);
-        let row = 4 * u64::from(self.hidden_size) + 2 * q + 2 * kv + 3 * u64::from(self.ffn_size);
+        let mut row = 4 * u64::from(self.hidden_size) + 3 * u64::from(self.ffn_width_max());
+        row += 2 * attention.query_width().max(attention.latent_query_width());
+        row += 2 * attention.key_width();
+        if let Some(experts) = self.experts {
+            row += 2 * u64::from(self.hidden_size) + u64::from(experts.count);
+        }
         4 * (tokens * row + sampled * u64::from(self.vocab_size))
+    }
+
+    /// A model of no size, with what most families have in common: a base to fill in.
+    pub fn plain(architecture: Architecture) -> Self {
+        Self {
+            architecture,
+            hidden_size: 0,
+            ffn_size: 0,
+            vocab_size: 0,
+            context_length: 0,
+            attention: AttentionSpec::default(),
+            rope: RopeSpec::plain(10_000.0, 0),
+            window_rope: None,
+            norm_epsilon: 1e-6,
+            norm_offset: 0.0,
+            activation: Activation::Silu,
+            experts: None,
+            embedding_scale: 1.0,
+            logit_soft_cap: None,
+            tied_embeddings: false,
+            layers: Vec::new(),
+            embedding_bytes: 0,
+            head_bytes: 0,
+            weight_label: String::new(),
+        }
     }
 }

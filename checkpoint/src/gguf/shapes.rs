@@ -1,124 +1,201 @@
 //! What the `<architecture>.*` fields of a GGUF file say about a model's shape.
 
-use protocol::model_spec::{Architecture, AttentionSpec, RopeLayout, RopeScaling, RopeSpec};
+use protocol::model_spec::{
+    Activation, Architecture, AttentionSpec, ModelSpec, RopeSpec, StateKind,
+};
 
 use super::metadata::Metadata;
+use super::{experts, latent, rope};
 use crate::error::CheckpointError;
-use crate::layout::{self, Layout};
 use crate::tensor::TensorEntry;
+use crate::{families, layout};
 
-pub(super) fn layout(
-    fields: &Metadata,
-    tensors: &[TensorEntry],
-    tokens: usize,
-) -> Result<Layout, CheckpointError> {
-    let architecture = architecture(fields)?;
-    let key = |suffix: &str| format!("{architecture}.{suffix}");
-    refuse_unknown_parts(fields, architecture)?;
-    let find = |name: &str| tensors.iter().find(|tensor| tensor.name == name);
-    let hidden_size = fields.need_u32(&key("embedding_length"))?;
-    let heads = fields.need_u32(&key("attention.head_count"))?;
-    let head_dim = match fields.u32(&key("attention.key_length"))? {
+/// The fields of one architecture, and the file's tensors.
+pub(super) struct Shapes<'a> {
+    pub(super) fields: &'a Metadata,
+    /// What the fields begin with.
+    prefix: &'a str,
+    tensors: &'a [TensorEntry],
+}
+
+impl<'a> Shapes<'a> {
+    pub(super) fn new(
+        fields: &'a Metadata,
+        tensors: &'a [TensorEntry],
+    ) -> Result<Self, CheckpointError> {
+        const FIELD: &str = "general.architecture";
+        let prefix = fields.string(FIELD)?.ok_or_else(|| fields.missing(FIELD))?;
+        Ok(Self { fields, prefix, tensors })
+    }
+
+    pub(super) fn key(&self, suffix: &str) -> String {
+        format!("{}.{suffix}", self.prefix)
+    }
+
+    pub(super) fn u32(&self, suffix: &str) -> Result<Option<u32>, CheckpointError> {
+        self.fields.u32(&self.key(suffix))
+    }
+
+    pub(super) fn need_u32(&self, suffix: &str) -> Result<u32, CheckpointError> {
+        self.fields.need_u32(&self.key(suffix))
+    }
+
+    pub(super) fn f32(&self, suffix: &str) -> Result<Option<f32>, CheckpointError> {
+        self.fields.f32(&self.key(suffix))
+    }
+
+    pub(super) fn tensor(&self, name: &str) -> Option<&'a TensorEntry> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// Whether the layers have a tensor called that.
+    pub(super) fn has(&self, part: &str) -> bool {
+        self.tensors.iter().any(|t| {
+            t.name
+                .strip_prefix("blk.")
+                .is_some_and(|name| name.split_once('.').is_some_and(|(_, found)| found == part))
+        })
+    }
+
+    fn architecture(&self) -> Result<Architecture, CheckpointError> {
+        let found = families::of_gguf(self.fields.path(), self.prefix)?;
+        let experts = self.u32("expert_count")?.unwrap_or(0);
+        Ok(match found {
+            Architecture::Llama if experts > 0 => Architecture::Mixtral,
+            _ => found,
+        })
+    }
+}
+
+pub(super) fn spec(shapes: &Shapes<'_>, tokens: usize) -> Result<ModelSpec, CheckpointError> {
+    let architecture = shapes.architecture()?;
+    let (fields, path) = (shapes.fields, shapes.fields.path());
+    let hidden_size = shapes.need_u32("embedding_length")?;
+    let heads = shapes.need_u32("attention.head_count")?;
+    let head_dim = match shapes.u32("attention.key_length")? {
         Some(length) => length,
-        None => layout::head_dim(fields.path(), hidden_size, heads)?,
+        None => layout::head_dim(path, hidden_size, heads)?,
     };
-    let values = key("attention.value_length");
-    if let Some(length) = fields.u32(&values)?.filter(|length| *length != head_dim) {
-        return Err(fields.bad(&values, length, format!("the key length, {head_dim}")));
-    }
-    let epsilon = key("attention.layer_norm_rms_epsilon");
-    Ok(Layout {
-        architecture,
+    let kv_heads = shapes.u32("attention.head_count_kv")?.unwrap_or(heads);
+    // Layers behind the last that guess the token after the next are not run.
+    let draft = shapes.u32("nextn_predict_layers")?.unwrap_or(0);
+    let count = shapes.need_u32("block_count")?.saturating_sub(draft);
+    let epsilon = shapes.key("attention.layer_norm_rms_epsilon");
+    let mut spec = ModelSpec {
         hidden_size,
-        ffn_size: fields.need_u32(&key("feed_forward_length"))?,
-        vocab_size: vocab_size(fields, architecture, find("token_embd.weight"), tokens)?,
-        context_length: fields.need_u32(&key("context_length"))?,
-        layer_count: fields.need_u32(&key("block_count"))?,
+        ffn_size: shapes.need_u32("feed_forward_length")?,
+        vocab_size: vocab_size(shapes, tokens)?,
+        context_length: shapes.need_u32("context_length")?,
         attention: AttentionSpec {
-            heads,
-            kv_heads: fields.u32(&key("attention.head_count_kv"))?.unwrap_or(heads),
-            head_dim,
-            qkv_bias: find("blk.0.attn_q.bias").is_some(),
+            qkv_bias: shapes.has("attn_q.bias"),
+            qk_norm: shapes.has("attn_q_norm.weight"),
+            ..AttentionSpec::grouped(heads, kv_heads, head_dim)
         },
-        rope: rope(fields, architecture, head_dim)?,
         norm_epsilon: fields.f32(&epsilon)?.ok_or_else(|| fields.missing(&epsilon))?,
-        tied_embeddings: find("output.weight").is_none(),
-    })
+        tied_embeddings: shapes.tensor("output.weight").is_none(),
+        layers: layout::layers(path, count, |_| StateKind::PagedKv { window: None })?,
+        ..ModelSpec::plain(architecture)
+    };
+    if architecture == Architecture::DeepseekV3 {
+        latent::read(shapes, &mut spec)?;
+    } else {
+        same_value_length(shapes, head_dim)?;
+    }
+    spec.rope = rope::read(shapes, &spec)?;
+    details(shapes, &mut spec)?;
+    windows(shapes, &mut spec)?;
+    Ok(spec)
 }
 
-fn architecture(fields: &Metadata) -> Result<Architecture, CheckpointError> {
-    const FIELD: &str = "general.architecture";
-    let found = fields.string(FIELD)?.ok_or_else(|| fields.missing(FIELD))?;
-    layout::architecture(fields.path(), found)
-}
-
-/// Fields that change the computation in a way that no recipe of ours knows.
-fn refuse_unknown_parts(
-    fields: &Metadata,
-    architecture: Architecture,
-) -> Result<(), CheckpointError> {
-    let experts = format!("{architecture}.expert_count");
-    if let Some(count) = fields.u32(&experts)?.filter(|count| *count > 0) {
-        return Err(fields.bad(&experts, count, "0: mixtures of experts are not supported"));
-    }
-    let window = format!("{architecture}.attention.sliding_window");
-    if let Some(length) = fields.u32(&window)?.filter(|length| *length > 0) {
-        return Err(fields.bad(&window, length, "0: sliding windows are not supported"));
-    }
-    const SPLIT: &str = "split.count";
-    if let Some(count) = fields.u32(SPLIT)?.filter(|count| *count > 1) {
-        let expected = "1: join the parts first (llama-gguf-split --merge)";
-        return Err(fields.bad(SPLIT, count, expected));
+fn same_value_length(shapes: &Shapes<'_>, head_dim: u32) -> Result<(), CheckpointError> {
+    const FIELD: &str = "attention.value_length";
+    if let Some(length) = shapes.u32(FIELD)?.filter(|length| *length != head_dim) {
+        let expected = format!("the key length, {head_dim}");
+        return Err(shapes.fields.bad(&shapes.key(FIELD), length, expected));
     }
     Ok(())
 }
 
-fn vocab_size(
-    fields: &Metadata,
-    architecture: Architecture,
-    embedding: Option<&TensorEntry>,
-    tokens: usize,
-) -> Result<u32, CheckpointError> {
-    let field = format!("{architecture}.vocab_size");
-    if let Some(size) = fields.u32(&field)? {
-        return Ok(size);
+/// What a family has beside the common parts, most of it known by the family's name alone.
+fn details(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
+    spec.experts = experts::read(shapes, spec.architecture)?;
+    let known = matches!(
+        spec.architecture,
+        Architecture::Mixtral
+            | Architecture::Qwen3Moe
+            | Architecture::GptOss
+            | Architecture::Glm4Moe
+            | Architecture::DeepseekV3
+    );
+    if let (Some(experts), false) = (&spec.experts, known) {
+        let expected = format!("0: {} has no experts", spec.architecture);
+        return Err(shapes.fields.bad(&shapes.key("expert_count"), experts.count, expected));
     }
-    let rows = embedding.and_then(|tensor| tensor.shape.first().copied());
-    let size = rows.unwrap_or(tokens as u64);
-    u32::try_from(size).map_err(|_| fields.bad(&field, size, "a 32-bit number"))
+    match spec.architecture {
+        Architecture::Gemma2 | Architecture::Gemma3 => gemma(shapes, spec)?,
+        Architecture::GptOss => {
+            spec.attention.output_bias = true;
+            spec.attention.sinks = true;
+            // Nowhere in the file; the numbers of the published model.
+            spec.activation = Activation::ClampedSwiglu { alpha: 1.702, limit: 7.0 };
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
-fn rope(
-    fields: &Metadata,
-    architecture: Architecture,
-    head_dim: u32,
-) -> Result<RopeSpec, CheckpointError> {
-    let key = |suffix: &str| format!("{architecture}.rope.{suffix}");
-    let dimensions = key("dimension_count");
-    if let Some(count) = fields.u32(&dimensions)?.filter(|count| *count != head_dim) {
-        let expected = format!("the head length, {head_dim}: partial rotation is not supported");
-        return Err(fields.bad(&dimensions, count, expected));
-    }
-    let kind = key("scaling.type");
-    let factor = key("scaling.factor");
-    let scaling = match fields.string(&kind)? {
-        None => match fields.f32(&key("scale_linear"))? {
-            Some(factor) if factor != 1.0 => RopeScaling::Linear { factor },
-            _ => RopeScaling::None,
-        },
-        Some("none") => RopeScaling::None,
-        Some("linear") => RopeScaling::Linear {
-            factor: fields.f32(&factor)?.ok_or_else(|| fields.missing(&factor))?,
-        },
-        Some(other) => return Err(fields.bad(&kind, other, "`none` or `linear`")),
+fn gemma(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
+    spec.activation = Activation::GeluTanh;
+    spec.embedding_scale = (spec.hidden_size as f32).sqrt();
+    spec.logit_soft_cap = shapes.f32("final_logit_softcapping")?;
+    spec.attention.soft_cap = shapes.f32("attn_logit_softcapping")?;
+    // The file does not say the scale; the 27B models alone have another one.
+    let wide = match spec.architecture {
+        Architecture::Gemma2 => spec.layer_count() == 46,
+        _ => spec.layer_count() == 62,
     };
-    Ok(RopeSpec {
-        theta: fields.f32(&key("freq_base"))?.unwrap_or(10_000.0),
-        scaling,
-        layout: match architecture {
-            // The converter permutes the rows of q and k of Llama, and of no other family.
-            Architecture::Llama => RopeLayout::Interleaved,
-            Architecture::Qwen2 => RopeLayout::HalfSplit,
-        },
-    })
+    if wide {
+        let length = spec.hidden_size as f32 / spec.attention.heads.max(1) as f32;
+        spec.attention.scale = Some(1.0 / length.sqrt());
+    }
+    if spec.architecture == Architecture::Gemma3 {
+        let theta = shapes.f32("rope.freq_base_swa")?.unwrap_or(10_000.0);
+        spec.window_rope = Some(RopeSpec::plain(theta, spec.rope.dims));
+    }
+    Ok(())
+}
+
+fn windows(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
+    const FIELD: &str = "attention.sliding_window";
+    const PATTERN: &str = "attention.sliding_window_pattern";
+    let Some(length) = shapes.u32(FIELD)?.filter(|length| *length > 0) else {
+        return Ok(());
+    };
+    // Every how many layers one attends to everything; 0 is never.
+    let every = match spec.architecture {
+        Architecture::Phi3 => 0_u32,
+        Architecture::Gemma2 | Architecture::GptOss => 2,
+        Architecture::Gemma3 => shapes.u32(PATTERN)?.unwrap_or(6),
+        _ => {
+            let expected = format!("0: {} has no sliding window", spec.architecture);
+            return Err(shapes.fields.bad(&shapes.key(FIELD), length, expected));
+        }
+    };
+    for (i, layer) in (1..).zip(&mut spec.layers) {
+        let full = every > 0 && i % every == 0;
+        if !full {
+            layer.state = StateKind::PagedKv { window: Some(length) };
+        }
+    }
+    Ok(())
+}
+
+fn vocab_size(shapes: &Shapes<'_>, tokens: usize) -> Result<u32, CheckpointError> {
+    if let Some(size) = shapes.u32("vocab_size")? {
+        return Ok(size);
+    }
+    let rows = shapes.tensor("token_embd.weight").and_then(|t| t.shape.first().copied());
+    let size = rows.unwrap_or(tokens as u64);
+    let bad = |_| shapes.fields.bad(&shapes.key("vocab_size"), size, "a 32-bit number");
+    u32::try_from(size).map_err(bad)
 }

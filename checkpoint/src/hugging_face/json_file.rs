@@ -89,6 +89,13 @@ impl Fields<'_> {
         self.f32(field)?.ok_or_else(|| self.missing(field))
     }
 
+    pub(super) fn need_f32_list(&self, field: &str) -> Result<Vec<f32>, CheckpointError> {
+        let value = self.get(field).ok_or_else(|| self.missing(field))?;
+        let number = |value: &Value| value.as_f64().map(|n| n as f32).filter(|n| n.is_finite());
+        let numbers = value.as_array().and_then(|all| all.iter().map(number).collect());
+        numbers.ok_or_else(|| self.bad(field, value, "a list of numbers"))
+    }
+
     pub(super) fn missing(&self, field: &str) -> CheckpointError {
         CheckpointError::MissingField { path: self.path.to_owned(), field: field.to_owned() }
     }

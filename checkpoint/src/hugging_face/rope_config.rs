@@ -1,7 +1,7 @@
 //! Rotary settings of a `config.json`, in the older spelling (`rope_scaling`) and the newer
 //! one (`rope_parameters`).
 
-use protocol::model_spec::{RopeLayout, RopeScaling, RopeSpec};
+use protocol::model_spec::{Architecture, ModelSpec, RopeScaling, RopeSpec};
 use serde_json::{Map, Value};
 
 use super::json_file::Fields;
@@ -9,19 +9,59 @@ use crate::error::CheckpointError;
 
 const THETA_DEFAULT: f32 = 10_000.0;
 
-pub(super) fn read(config: &Fields<'_>) -> Result<RopeSpec, CheckpointError> {
+/// Fills in the rotation of `spec`, whose heads are known.
+pub(super) fn read(config: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
     let newer = object(config, "rope_parameters")?;
     let older = object(config, "rope_scaling")?;
-    let theta_of = |map: &Map<String, Value>| Fields { path: config.path, map }.f32("rope_theta");
-    let theta = match config.f32("rope_theta")? {
-        Some(theta) => Some(theta),
-        None => newer.map(theta_of).transpose()?.flatten(),
+    if spec.architecture == Architecture::Gemma3 {
+        spec.window_rope = Some(gemma3_window(config, newer, spec)?);
+        let kinds = newer.map(|map| Fields { path: config.path, map });
+        let full = match &kinds {
+            Some(kinds) => object(kinds, "full_attention")?,
+            None => older,
+        };
+        spec.rope = one(config, full, spec)?;
+        return Ok(());
+    }
+    spec.rope = one(config, newer.or(older), spec)?;
+    Ok(())
+}
+
+/// The layers with a window rotate faster, and are never scaled.
+fn gemma3_window(
+    config: &Fields<'_>,
+    newer: Option<&Map<String, Value>>,
+    spec: &ModelSpec,
+) -> Result<RopeSpec, CheckpointError> {
+    let dims = spec.attention.head_dim;
+    let Some(map) = newer else {
+        let theta = config.f32("rope_local_base_freq")?.unwrap_or(THETA_DEFAULT);
+        return Ok(RopeSpec::plain(theta, dims));
     };
-    let scaling = match newer.or(older) {
-        Some(map) => scaling(&Fields { path: config.path, map }, config)?,
-        None => RopeScaling::None,
+    let fields = Fields { path: config.path, map };
+    one(config, object(&fields, "sliding_attention")?, spec)
+}
+
+/// One set of rotary settings; what it leaves out is looked for in the configuration itself.
+fn one(
+    config: &Fields<'_>,
+    map: Option<&Map<String, Value>>,
+    spec: &ModelSpec,
+) -> Result<RopeSpec, CheckpointError> {
+    let empty = Map::new();
+    let rope = Fields { path: config.path, map: map.unwrap_or(&empty) };
+    let either = |field: &str| match rope.f32(field)? {
+        Some(value) => Ok(Some(value)),
+        None => config.f32(field),
     };
-    Ok(RopeSpec { theta: theta.unwrap_or(THETA_DEFAULT), scaling, layout: RopeLayout::HalfSplit })
+    let theta = either("rope_theta")?.unwrap_or(THETA_DEFAULT);
+    let part = either("partial_rotary_factor")?.unwrap_or(1.0);
+    if !(part > 0.0 && part <= 1.0) {
+        return Err(config.bad("partial_rotary_factor", part, "above 0, at most 1"));
+    }
+    let dims = (f64::from(spec.attention.head_dim) * f64::from(part)) as u32;
+    let scaling = scaling(&rope, config, spec)?;
+    Ok(RopeSpec { scaling, ..RopeSpec::plain(theta, dims) })
 }
 
 fn object<'a>(
@@ -35,10 +75,18 @@ fn object<'a>(
     }
 }
 
-fn scaling(rope: &Fields<'_>, config: &Fields<'_>) -> Result<RopeScaling, CheckpointError> {
+fn scaling(
+    rope: &Fields<'_>,
+    config: &Fields<'_>,
+    spec: &ModelSpec,
+) -> Result<RopeScaling, CheckpointError> {
     let kind = match rope.string("rope_type")? {
         Some(kind) => kind,
         None => rope.string("type")?.unwrap_or("default"),
+    };
+    let original = || match rope.u32("original_max_position_embeddings")? {
+        Some(length) => Ok(length),
+        None => config.need_u32("original_max_position_embeddings"),
     };
     match kind {
         "default" => Ok(RopeScaling::None),
@@ -47,11 +95,77 @@ fn scaling(rope: &Fields<'_>, config: &Fields<'_>) -> Result<RopeScaling, Checkp
             factor: rope.need_f32("factor")?,
             low_freq_factor: rope.need_f32("low_freq_factor")?,
             high_freq_factor: rope.need_f32("high_freq_factor")?,
-            original_context_length: match rope.u32("original_max_position_embeddings")? {
-                Some(length) => length,
-                None => config.need_u32("original_max_position_embeddings")?,
-            },
+            original_context_length: original()?,
         }),
-        other => Err(rope.bad("rope_type", other, "`default`, `linear` or `llama3`")),
+        "yarn" => yarn(rope, original()?),
+        "longrope" | "su" => long_rope(rope, original()?, spec),
+        other => {
+            Err(rope.bad("rope_type", other, "`default`, `linear`, `llama3`, `yarn` or `longrope`"))
+        }
     }
+}
+
+fn yarn(rope: &Fields<'_>, original_context_length: u32) -> Result<RopeScaling, CheckpointError> {
+    let factor = rope.need_f32("factor")?;
+    let magnitude = match rope.f32("attention_factor")? {
+        Some(magnitude) => magnitude,
+        None => {
+            let some = |field: &str| -> Result<Option<f32>, CheckpointError> {
+                Ok(rope.f32(field)?.filter(|value| *value != 0.0))
+            };
+            match (some("mscale")?, some("mscale_all_dim")?) {
+                (Some(one), Some(all)) => {
+                    (yarn_magnitude(factor, one) / yarn_magnitude(factor, all)) as f32
+                }
+                _ => yarn_magnitude(factor, 1.0) as f32,
+            }
+        }
+    };
+    Ok(RopeScaling::Yarn {
+        factor,
+        original_context_length,
+        beta_fast: rope.f32("beta_fast")?.unwrap_or(32.0),
+        beta_slow: rope.f32("beta_slow")?.unwrap_or(1.0),
+        magnitude,
+        rounded_ramp: rope.bool("truncate")?.unwrap_or(true),
+    })
+}
+
+/// `mscale_all_dim` of the rotary settings, 0 if there is none.
+pub(super) fn yarn_all_dims(config: &Fields<'_>) -> Result<f32, CheckpointError> {
+    let map = match object(config, "rope_parameters")? {
+        Some(map) => Some(map),
+        None => object(config, "rope_scaling")?,
+    };
+    let value = map.map(|map| Fields { path: config.path, map }.f32("mscale_all_dim"));
+    Ok(value.transpose()?.flatten().unwrap_or(0.0))
+}
+
+/// How much sines and cosines grow when positions are stretched by `factor`.
+pub(super) fn yarn_magnitude(factor: f32, weight: f32) -> f64 {
+    if factor <= 1.0 { 1.0 } else { 0.1 * f64::from(weight) * f64::from(factor).ln() + 1.0 }
+}
+
+fn long_rope(
+    rope: &Fields<'_>,
+    original_context_length: u32,
+    spec: &ModelSpec,
+) -> Result<RopeScaling, CheckpointError> {
+    let magnitude = match rope.f32("attention_factor")? {
+        Some(magnitude) => magnitude,
+        None => {
+            let original = f64::from(original_context_length);
+            let factor = match rope.f32("factor")? {
+                Some(factor) => f64::from(factor),
+                None => f64::from(spec.context_length) / original,
+            };
+            if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() as f32 }
+        }
+    };
+    Ok(RopeScaling::LongRope {
+        short: rope.need_f32_list("short_factor")?,
+        long: rope.need_f32_list("long_factor")?,
+        original_context_length,
+        magnitude,
+    })
 }

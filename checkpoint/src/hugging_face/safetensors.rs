@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use protocol::model_spec::Architecture;
 use serde_json::{Map, Value};
 
 use super::tensor_names;
@@ -18,6 +19,7 @@ const WHAT: &str = "the safetensors header";
 pub(super) fn read<R: Read>(
     source: &mut Source<R>,
     file: u32,
+    architecture: Architecture,
 ) -> Result<Vec<TensorEntry>, CheckpointError> {
     let length = source.u64(WHAT)?;
     if length > HEADER_BYTES_MAX {
@@ -32,7 +34,7 @@ pub(super) fn read<R: Read>(
         if name == "__metadata__" {
             continue;
         }
-        let Some(canonical) = tensor_names::canonical(name) else {
+        let Some(canonical) = tensor_names::canonical(name, architecture) else {
             continue;
         };
         tensors.push(tensor(source, file, name, canonical, entry)?);

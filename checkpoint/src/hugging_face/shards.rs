@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use protocol::model_spec::Architecture;
 use serde_json::Value;
 
 use super::{json_file, safetensors, tensor_names};
@@ -15,7 +16,10 @@ const SINGLE: &str = "model.safetensors";
 const FILES_MAX: usize = 1024;
 
 /// The files in order, and the tensors of all of them.
-pub(super) fn read(folder: &Path) -> Result<(Vec<PathBuf>, Vec<TensorEntry>), CheckpointError> {
+pub(super) fn read(
+    folder: &Path,
+    architecture: Architecture,
+) -> Result<(Vec<PathBuf>, Vec<TensorEntry>), CheckpointError> {
     let index = folder.join(INDEX);
     if !index.is_file() {
         let single = folder.join(SINGLE);
@@ -23,7 +27,7 @@ pub(super) fn read(folder: &Path) -> Result<(Vec<PathBuf>, Vec<TensorEntry>), Ch
             let path = folder.to_owned();
             return Err(CheckpointError::NotAModel { path });
         }
-        let tensors = safetensors::read(&mut Source::open(&single)?, 0)?;
+        let tensors = safetensors::read(&mut Source::open(&single)?, 0, architecture)?;
         return Ok((vec![single], tensors));
     }
     let weight_map = weight_map(&index)?;
@@ -31,9 +35,9 @@ pub(super) fn read(folder: &Path) -> Result<(Vec<PathBuf>, Vec<TensorEntry>), Ch
     let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
     let mut tensors = Vec::new();
     for (number, file) in files.iter().enumerate() {
-        tensors.extend(safetensors::read(&mut Source::open(file)?, number as u32)?);
+        tensors.extend(safetensors::read(&mut Source::open(file)?, number as u32, architecture)?);
     }
-    check_index(&index, &weight_map, &files, &tensors)?;
+    check_index((&index, architecture), &weight_map, &files, &tensors)?;
     Ok((files, tensors))
 }
 
@@ -70,14 +74,14 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, CheckpointError>
 
 /// What the index promises must be in the file it names.
 fn check_index(
-    index: &Path,
+    (index, architecture): (&Path, Architecture),
     weight_map: &BTreeMap<String, String>,
     files: &[PathBuf],
     tensors: &[TensorEntry],
 ) -> Result<(), CheckpointError> {
     let found: BTreeMap<&str, u32> = tensors.iter().map(|t| (t.name.as_str(), t.file)).collect();
     for (name, file) in weight_map {
-        let Some(canonical) = tensor_names::canonical(name) else {
+        let Some(canonical) = tensor_names::canonical(name, architecture) else {
             continue;
         };
         let place = found.get(canonical.as_str()).and_then(|file| files.get(*file as usize));

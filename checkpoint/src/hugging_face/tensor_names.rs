@@ -1,7 +1,9 @@
 //! Hugging Face tensor names and the canonical ones they stand for.
 
+use protocol::model_spec::Architecture;
+
 /// The canonical (GGUF) name, or `None` for a tensor that holds no weight of the model.
-pub(super) fn canonical(name: &str) -> Option<String> {
+pub(super) fn canonical(name: &str, architecture: Architecture) -> Option<String> {
     if let Some(whole) = whole_model(name) {
         return Some(whole.to_owned());
     }
@@ -12,7 +14,11 @@ pub(super) fn canonical(name: &str) -> Option<String> {
     let parts = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
     let canonical = parts.and_then(|(layer, part)| {
         let layer: u32 = layer.parse().ok()?;
-        Some(format!("blk.{layer}.{}", layer_part(part)?))
+        let part = match norm_of_four(part).filter(|_| architecture.has_post_norms()) {
+            Some(norm) => norm.to_owned(),
+            None => layer_part(part).map(str::to_owned).or_else(|| expert_part(part))?,
+        };
+        Some(format!("blk.{layer}.{part}"))
     });
     // A name that we do not know keeps its own, so that the error can say it.
     Some(canonical.unwrap_or_else(|| name.to_owned()))
@@ -27,20 +33,59 @@ fn whole_model(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Norms of a layer that has one before and one behind each half.
+fn norm_of_four(part: &str) -> Option<&'static str> {
+    Some(match part {
+        "post_attention_layernorm.weight" => "post_attention_norm.weight",
+        "pre_feedforward_layernorm.weight" => "ffn_norm.weight",
+        "post_feedforward_layernorm.weight" => "post_ffw_norm.weight",
+        _ => return None,
+    })
+}
+
 fn layer_part(part: &str) -> Option<&'static str> {
     Some(match part {
         "input_layernorm.weight" => "attn_norm.weight",
         "self_attn.q_proj.weight" => "attn_q.weight",
         "self_attn.k_proj.weight" => "attn_k.weight",
         "self_attn.v_proj.weight" => "attn_v.weight",
+        "self_attn.qkv_proj.weight" => "attn_qkv.weight",
         "self_attn.q_proj.bias" => "attn_q.bias",
         "self_attn.k_proj.bias" => "attn_k.bias",
         "self_attn.v_proj.bias" => "attn_v.bias",
         "self_attn.o_proj.weight" => "attn_output.weight",
+        "self_attn.q_norm.weight" => "attn_q_norm.weight",
+        "self_attn.k_norm.weight" => "attn_k_norm.weight",
+        "self_attn.q_a_proj.weight" => "attn_q_a.weight",
+        "self_attn.q_a_layernorm.weight" => "attn_q_a_norm.weight",
+        "self_attn.q_b_proj.weight" => "attn_q_b.weight",
+        "self_attn.kv_a_proj_with_mqa.weight" => "attn_kv_a_mqa.weight",
+        "self_attn.kv_a_layernorm.weight" => "attn_kv_a_norm.weight",
+        "self_attn.kv_b_proj.weight" => "attn_kv_b.weight",
         "post_attention_layernorm.weight" => "ffn_norm.weight",
         "mlp.gate_proj.weight" => "ffn_gate.weight",
         "mlp.up_proj.weight" => "ffn_up.weight",
         "mlp.down_proj.weight" => "ffn_down.weight",
+        "mlp.gate_up_proj.weight" => "ffn_gate_up.weight",
+        "mlp.gate.weight" | "block_sparse_moe.gate.weight" => "ffn_gate_inp.weight",
+        "mlp.gate.e_score_correction_bias" => "exp_probs_b.bias",
+        "mlp.shared_experts.gate_proj.weight" => "ffn_gate_shexp.weight",
+        "mlp.shared_experts.up_proj.weight" => "ffn_up_shexp.weight",
+        "mlp.shared_experts.down_proj.weight" => "ffn_down_shexp.weight",
         _ => return None,
     })
+}
+
+/// `mlp.experts.7.gate_proj.weight`, and Mixtral's `block_sparse_moe.experts.7.w1.weight`.
+fn expert_part(part: &str) -> Option<String> {
+    let rest = part.strip_prefix("mlp.").or_else(|| part.strip_prefix("block_sparse_moe."))?;
+    let (expert, matrix) = rest.strip_prefix("experts.")?.split_once('.')?;
+    let expert: u32 = expert.parse().ok()?;
+    let matrix = match matrix {
+        "gate_proj.weight" | "w1.weight" => "gate",
+        "down_proj.weight" | "w2.weight" => "down",
+        "up_proj.weight" | "w3.weight" => "up",
+        _ => return None,
+    };
+    Some(format!("ffn_{matrix}.{expert}.weight"))
 }

@@ -1,60 +1,137 @@
 //! The tensors that a model of a given shape consists of.
 
-use super::Layout;
+use protocol::ids::LayerIndex;
+use protocol::model_spec::{ExpertSpec, LatentSpec, ModelSpec};
 
 /// A tensor that must be there.
-pub(super) struct Expected {
-    pub(super) name: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedTensor {
+    /// Canonical, e.g. `blk.0.attn_q.weight`.
+    pub name: String,
     /// Rows first.
-    pub(super) shape: Vec<u64>,
+    pub shape: Vec<u64>,
 }
 
 /// All tensors in the order of the model: embedding, layers, output.
-pub(super) fn tensors(layout: &Layout) -> Vec<Expected> {
-    let hidden = u64::from(layout.hidden_size);
-    let vocab = u64::from(layout.vocab_size);
-    let entry = |name: &str, shape: &[u64]| Expected { name: name.into(), shape: shape.to_vec() };
-    let mut all = vec![entry("token_embd.weight", &[vocab, hidden])];
-    for layer in 0..layout.layer_count {
-        all.extend(layer_tensors(layout, layer));
+pub fn expected_tensors(spec: &ModelSpec) -> Vec<ExpectedTensor> {
+    let (hidden, vocab) = (u64::from(spec.hidden_size), u64::from(spec.vocab_size));
+    let mut list = List { prefix: String::new(), tensors: Vec::new() };
+    list.add("token_embd.weight", &[vocab, hidden]);
+    for layer in 0..spec.layer_count() {
+        list.prefix = format!("blk.{layer}.");
+        list.add("attn_norm.weight", &[hidden]);
+        match &spec.attention.latent {
+            None => list.attention(spec),
+            Some(latent) => list.latent_attention(spec, latent),
+        }
+        if spec.architecture.has_post_norms() {
+            list.add("post_attention_norm.weight", &[hidden]);
+        }
+        list.add("ffn_norm.weight", &[hidden]);
+        match &spec.experts {
+            Some(experts) if spec.has_experts(LayerIndex(layer)) => list.experts(experts, hidden),
+            _ => list.feed_forward("", spec.ffn_size, hidden, false),
+        }
+        if spec.architecture.has_post_norms() {
+            list.add("post_ffw_norm.weight", &[hidden]);
+        }
     }
-    all.push(entry("output_norm.weight", &[hidden]));
-    if !layout.tied_embeddings {
-        all.push(entry("output.weight", &[vocab, hidden]));
+    list.prefix.clear();
+    list.add("output_norm.weight", &[hidden]);
+    if !spec.tied_embeddings {
+        list.add("output.weight", &[vocab, hidden]);
     }
-    all
+    list.tensors
 }
 
 /// Tensors that hold no weight of the model: the specification already says what they say.
 pub(super) fn is_ignored(name: &str) -> bool {
-    name == "rope_freqs.weight"
+    matches!(name, "rope_freqs.weight" | "rope_factors_long.weight" | "rope_factors_short.weight")
 }
 
-fn layer_tensors(layout: &Layout, layer: u32) -> Vec<Expected> {
-    let attention = layout.attention;
-    let hidden = u64::from(layout.hidden_size);
-    let ffn = u64::from(layout.ffn_size);
-    let q = u64::from(attention.heads) * u64::from(attention.head_dim);
-    let kv = u64::from(attention.kv_heads) * u64::from(attention.head_dim);
-    let entry = |suffix: &str, shape: &[u64]| Expected {
-        name: format!("blk.{layer}.{suffix}"),
-        shape: shape.to_vec(),
-    };
-    let mut all = vec![
-        entry("attn_norm.weight", &[hidden]),
-        entry("attn_q.weight", &[q, hidden]),
-        entry("attn_k.weight", &[kv, hidden]),
-        entry("attn_v.weight", &[kv, hidden]),
-        entry("attn_output.weight", &[hidden, q]),
-        entry("ffn_norm.weight", &[hidden]),
-        entry("ffn_gate.weight", &[ffn, hidden]),
-        entry("ffn_up.weight", &[ffn, hidden]),
-        entry("ffn_down.weight", &[hidden, ffn]),
-    ];
-    if attention.qkv_bias {
-        all.push(entry("attn_q.bias", &[q]));
-        all.push(entry("attn_k.bias", &[kv]));
-        all.push(entry("attn_v.bias", &[kv]));
+struct List {
+    prefix: String,
+    tensors: Vec<ExpectedTensor>,
+}
+
+impl List {
+    fn add(&mut self, part: &str, shape: &[u64]) {
+        let name = format!("{}{part}", self.prefix);
+        self.tensors.push(ExpectedTensor { name, shape: shape.to_vec() });
     }
-    all
+
+    fn attention(&mut self, spec: &ModelSpec) {
+        let attention = spec.attention;
+        let hidden = u64::from(spec.hidden_size);
+        let (q, kv) = (attention.query_width(), attention.key_width());
+        for (part, rows) in [("attn_q", q), ("attn_k", kv), ("attn_v", kv)] {
+            self.add(&format!("{part}.weight"), &[rows, hidden]);
+            if attention.qkv_bias {
+                self.add(&format!("{part}.bias"), &[rows]);
+            }
+        }
+        self.add("attn_output.weight", &[hidden, q]);
+        if attention.output_bias {
+            self.add("attn_output.bias", &[hidden]);
+        }
+        if attention.qk_norm {
+            self.add("attn_q_norm.weight", &[attention.head_dim.into()]);
+            self.add("attn_k_norm.weight", &[attention.head_dim.into()]);
+        }
+        if attention.sinks {
+            self.add("attn_sinks.weight", &[attention.heads.into()]);
+        }
+    }
+
+    fn latent_attention(&mut self, spec: &ModelSpec, latent: &LatentSpec) {
+        let hidden = u64::from(spec.hidden_size);
+        let (rank, value) = (u64::from(latent.rank), u64::from(latent.value_dim));
+        let (plain, rope) = (u64::from(latent.plain_dim), u64::from(latent.rope_dim));
+        let heads = u64::from(spec.attention.heads);
+        match u64::from(latent.query_rank) {
+            0 => self.add("attn_q.weight", &[heads * (plain + rope), hidden]),
+            width => {
+                self.add("attn_q_a.weight", &[width, hidden]);
+                self.add("attn_q_a_norm.weight", &[width]);
+                self.add("attn_q_b.weight", &[heads * (plain + rope), width]);
+            }
+        }
+        self.add("attn_kv_a_mqa.weight", &[rank + rope, hidden]);
+        self.add("attn_kv_a_norm.weight", &[rank]);
+        for head in 0..heads {
+            let keys = if latent.split_keys { [rank, plain] } else { [plain, rank] };
+            self.add(&format!("attn_k_b.{head}.weight"), &keys);
+            self.add(&format!("attn_v_b.{head}.weight"), &[value, rank]);
+        }
+        self.add("attn_output.weight", &[hidden, heads * value]);
+    }
+
+    fn experts(&mut self, experts: &ExpertSpec, hidden: u64) {
+        let count = u64::from(experts.count);
+        self.add("ffn_gate_inp.weight", &[count, hidden]);
+        if experts.bias {
+            self.add("ffn_gate_inp.bias", &[count]);
+        }
+        if experts.routing.selection_bias {
+            self.add("exp_probs_b.bias", &[count]);
+        }
+        for expert in 0..count {
+            self.feed_forward(&format!(".{expert}"), experts.ffn_size, hidden, experts.bias);
+        }
+        if experts.shared_ffn_size > 0 {
+            self.feed_forward("_shexp", experts.shared_ffn_size, hidden, false);
+        }
+    }
+
+    fn feed_forward(&mut self, suffix: &str, width: u32, hidden: u64, bias: bool) {
+        let width = u64::from(width);
+        for (part, shape) in
+            [("gate", [width, hidden]), ("up", [width, hidden]), ("down", [hidden, width])]
+        {
+            self.add(&format!("ffn_{part}{suffix}.weight"), &shape);
+            if bias {
+                self.add(&format!("ffn_{part}{suffix}.bias"), &shape[..1]);
+            }
+        }
+    }
 }

@@ -46,7 +46,13 @@ fn a_configuration_that_contradicts_the_tensors_names_one() {
 #[test]
 fn settings_that_no_recipe_knows_are_refused_by_name() {
     configured("model_type", json!("mamba"), &["`mamba`", "llama, qwen2"]);
-    configured("rope_scaling", json!({"rope_type": "yarn", "factor": 2}), &["yarn", "llama3"]);
+    configured("rope_scaling", json!({"rope_type": "ntk", "factor": 2}), &["ntk", "llama3"]);
+    configured(
+        "rope_scaling",
+        json!({"rope_type": "yarn", "factor": 2}),
+        &["original_max_position_embeddings", "missing"],
+    );
+    configured("model_type", json!("gpt_oss"), &["gpt_oss", "GGUF"]);
     configured("hidden_act", json!("gelu"), &["hidden_act", "silu"]);
     configured("quantization_config", json!({"quant_method": "awq"}), &["awq", "GGUF"]);
     configured("attention_bias", json!(true), &["attention_bias"]);

@@ -1,6 +1,6 @@
 //! The committed fixtures, made by independent tools, read as what they are.
 
-use protocol::model_spec::{Architecture, RopeLayout, RopeScaling};
+use protocol::model_spec::{Architecture, AttentionSpec, ModelSpec, RopeLayout, RopeScaling};
 
 use super::fixture;
 use crate::{TensorPlace, Vocabulary, WeightType, open};
@@ -16,6 +16,56 @@ fn a_folder_and_its_gguf_twin_have_the_same_shape() {
         c.tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), t.place)).collect()
     };
     assert_eq!(names(&folder), names(&twin));
+}
+
+#[test]
+fn every_folder_and_its_twin_have_the_same_tensors_and_state() {
+    let twins = [
+        ("qwen3", "qwen3-00001-of-00002.gguf"),
+        ("phi3", "phi3.gguf"),
+        ("gemma2", "gemma2.gguf"),
+        ("gemma3", "gemma3.gguf"),
+        ("mixtral", "mixtral.gguf"),
+        ("qwen3-moe", "qwen3-moe.gguf"),
+        ("glm4-moe", "glm4-moe.gguf"),
+    ];
+    for (folder, twin) in twins {
+        let folder = open(&fixture("golden").join(folder)).expect("the folder opens");
+        let twin = open(&fixture("golden").join(twin)).expect("the file opens");
+        let (a, b) = (&folder.spec, &twin.spec);
+        let states = |spec: &ModelSpec| spec.layers.iter().map(|l| l.state).collect::<Vec<_>>();
+        assert_eq!(states(a), states(b), "{}", a.architecture);
+        let shape = |spec: &ModelSpec| {
+            let scale = spec.attention.score_scale();
+            let attention = AttentionSpec { scale: Some(scale), ..spec.attention };
+            (spec.architecture, attention, spec.experts, spec.activation, spec.rope.dims)
+        };
+        assert_eq!(shape(a), shape(b));
+        assert_eq!((&a.window_rope, a.logit_soft_cap), (&b.window_rope, b.logit_soft_cap));
+        assert_eq!(a.embedding_scale, b.embedding_scale, "{}", a.architecture);
+        let names = |c: &crate::Checkpoint| -> Vec<_> {
+            let own = c.tensors.iter().filter(|t| t.place != TensorPlace::Global);
+            own.map(|t| (t.name.clone(), t.shape.clone())).collect()
+        };
+        assert_eq!(names(&folder), names(&twin), "{}", a.architecture);
+    }
+}
+
+#[test]
+fn a_model_in_parts_is_found_by_any_of_them_and_misses_none() {
+    let second = fixture("golden/qwen3-00002-of-00002.gguf");
+    let model = open(&second).expect("the second of two files opens");
+    assert_eq!(model.files.len(), 2);
+    assert!(model.tensors.iter().any(|t| t.file == 0) && model.tensors.iter().any(|t| t.file == 1));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let alone = folder.path().join("model-00002-of-00002.gguf");
+    std::fs::copy(&second, &alone).expect("copied");
+    let error = open(&alone).expect_err("the first part is missing").to_string();
+    assert!(error.contains("model-00001-of-00002.gguf"), "{error}");
+    let renamed = folder.path().join("model.gguf");
+    std::fs::copy(&second, &renamed).expect("copied");
+    let error = open(&renamed).expect_err("its siblings have no name").to_string();
+    assert!(error.contains("split.count") && error.contains("-of-00002"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::activation::soft_cap;
 use super::linear::{MatmulScratch, multiply};
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
@@ -20,11 +21,12 @@ pub(crate) struct LmHead {
     norm: RmsNorm,
     // [vocabulary, hidden]
     weight: Arc<Matrix>,
+    soft_cap: Option<f32>,
 }
 
 impl LmHead {
-    pub(crate) fn new(norm: RmsNorm, weight: Arc<Matrix>) -> Self {
-        Self { norm, weight }
+    pub(crate) fn new(norm: RmsNorm, weight: Arc<Matrix>, soft_cap: Option<f32>) -> Self {
+        Self { norm, weight, soft_cap }
     }
 
     /// Calls `each` with the logits (`[vocabulary]`) of every asked row of `hidden`
@@ -52,6 +54,9 @@ impl LmHead {
             self.norm.forward(gathered, normed);
             let logits = &mut space.logits[..rows * self.weight.rows];
             multiply(&self.weight, normed, logits, matmul);
+            if let Some(cap) = self.soft_cap {
+                soft_cap(logits, cap);
+            }
             for ((_, at), logits) in group.iter().zip(logits.chunks_exact_mut(self.weight.rows)) {
                 each(*at, logits)?;
             }

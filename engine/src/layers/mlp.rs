@@ -1,43 +1,54 @@
 //! The gated feed-forward block.
 
+use protocol::model_spec::Activation;
+
+use super::activation::activate;
 use super::linear::{Linear, MatmulScratch, forward_all};
 use crate::error::EngineError;
-use crate::kernels::cpu;
 use crate::weights::Tensors;
 
-/// `down(silu(gate(x)) * up(x))`
-pub(crate) struct SwigluMlp {
+/// `down(activation(gate(x), up(x)))`
+pub(crate) struct GatedMlp {
     gate: Linear,
     up: Linear,
     down: Linear,
+    activation: Activation,
+    width: usize,
 }
 
-impl SwigluMlp {
-    /// Loads `{prefix}ffn_{gate,up,down}.weight`.
+impl GatedMlp {
+    /// Loads `{prefix}ffn_{gate,up,down}{suffix}`.
     pub(crate) fn load(
         tensors: &mut Tensors<'_>,
-        prefix: &str,
-        hidden: usize,
-        width: usize,
+        (prefix, suffix): (&str, &str),
+        (hidden, width): (usize, usize),
+        activation: Activation,
+        bias: bool,
     ) -> Result<Self, EngineError> {
+        let mut load = |part: &str, outputs, inputs| {
+            Linear::load(tensors, &format!("{prefix}ffn_{part}{suffix}"), outputs, inputs, bias)
+        };
         Ok(Self {
-            gate: Linear::load(tensors, &format!("{prefix}ffn_gate"), width, hidden, false)?,
-            up: Linear::load(tensors, &format!("{prefix}ffn_up"), width, hidden, false)?,
-            down: Linear::load(tensors, &format!("{prefix}ffn_down"), hidden, width, false)?,
+            gate: load("gate", width, hidden)?,
+            up: load("up", width, hidden)?,
+            down: load("down", hidden, width)?,
+            activation,
+            width,
         })
     }
 
-    /// `x` and `out` are `[rows, hidden]`; `gate` and `up` are space of `[rows, width]`.
+    /// `x` and `out` are `[rows, hidden]`; `gate` and `up` are space of `[rows, width]` or more.
     pub(crate) fn forward(
         &self,
         x: &[f32],
-        gate: &mut [f32],
-        up: &mut [f32],
+        rows: usize,
+        (gate, up): (&mut [f32], &mut [f32]),
         out: &mut [f32],
         scratch: &mut MatmulScratch,
     ) {
+        let (gate, up) = (&mut gate[..rows * self.width], &mut up[..rows * self.width]);
         forward_all([(&self.gate, &mut *gate), (&self.up, &mut *up)], x, scratch);
-        cpu::silu_times(gate, up);
+        activate(self.activation, gate, up);
         self.down.forward(gate, out, scratch);
     }
 

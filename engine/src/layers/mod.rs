@@ -1,19 +1,29 @@
 //! Layers that all model families share; a family is a recipe over them.
 
+mod activation;
 mod attention;
 mod embedding;
+mod experts;
+mod feed_forward;
+mod latent_attention;
 mod linear;
 mod lm_head;
 mod mlp;
-mod pre_norm_block;
+mod paged_attention;
+mod residual_block;
 mod rms_norm;
 mod rope;
+mod routing;
 
-pub(crate) use attention::{Attention, RowPlace, Tile, attention_scratch_floats};
+pub(crate) use attention::{Attention, Tile};
 pub(crate) use embedding::Embedding;
+pub(crate) use experts::Experts;
+pub(crate) use feed_forward::FeedForward;
+pub(crate) use latent_attention::LatentAttention;
 pub(crate) use linear::MatmulScratch;
 pub(crate) use lm_head::{LOGIT_ROWS, LmHead};
-pub(crate) use mlp::SwigluMlp;
-pub(crate) use pre_norm_block::PreNormBlock;
+pub(crate) use mlp::GatedMlp;
+pub(crate) use paged_attention::{RowPlace, attention_scratch_floats};
+pub(crate) use residual_block::{AttentionKind, ResidualBlock};
 pub(crate) use rms_norm::RmsNorm;
-pub(crate) use rope::{RopeFrequencies, RopeRows};
+pub(crate) use rope::Rope;

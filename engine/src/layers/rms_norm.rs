@@ -13,13 +13,15 @@ pub(crate) struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// Loads the vector `name`, as wide as the model.
+    /// Loads the vector `name` of `width` values.
     pub(crate) fn load(
         tensors: &mut Tensors<'_>,
         name: &str,
+        width: usize,
         spec: &ModelSpec,
     ) -> Result<Self, EngineError> {
-        let weight = tensors.vector(name, spec.hidden_size as usize)?;
+        let mut weight = tensors.vector(name, width)?;
+        weight.iter_mut().for_each(|x| *x += spec.norm_offset);
         Ok(Self { weight, epsilon: spec.norm_epsilon })
     }
 
@@ -27,9 +29,21 @@ impl RmsNorm {
     pub(crate) fn forward(&self, x: &[f32], out: &mut [f32]) {
         let width = self.weight.len();
         for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            let mean = cpu::sum_of_squares(x) / width as f32;
-            cpu::scale_into(x, 1.0 / (mean + self.epsilon).sqrt(), &self.weight, out);
+            cpu::scale_into(x, self.factor(x), &self.weight, out);
         }
+    }
+
+    /// The same in place, e.g. of the heads of a row: `x` is `[rows, width]`.
+    pub(crate) fn normalise(&self, x: &mut [f32]) {
+        for x in x.chunks_exact_mut(self.weight.len()) {
+            let factor = self.factor(x);
+            x.iter_mut().zip(&self.weight).for_each(|(x, weight)| *x = *x * factor * weight);
+        }
+    }
+
+    fn factor(&self, x: &[f32]) -> f32 {
+        let mean = cpu::sum_of_squares(x) / x.len() as f32;
+        1.0 / (mean + self.epsilon).sqrt()
     }
 
     pub(crate) fn bytes(&self) -> u64 {

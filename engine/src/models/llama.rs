@@ -1,26 +1,21 @@
-//! Llama 2, 3.x and what is built like them: pre-norm, grouped-query attention, gated MLP.
+//! Llama and all that is built like it: pre-norm, grouped-query attention, gated feed-forward.
+//!
+//! Mistral, Qwen2, Qwen3, Phi-3, their mixtures of experts, gpt-oss and GLM-4.5 differ in what the
+//! specification says of attention, feed-forward and state, not in the block.
 
-use protocol::ids::LayerIndex;
-use protocol::model_spec::{Architecture, ModelSpec};
-
-use super::{DecoderLayer, Family};
+use super::{DecoderLayer, LayerParts};
 use crate::error::EngineError;
-use crate::layers::{Attention, PreNormBlock, RmsNorm, SwigluMlp};
-use crate::weights::Tensors;
+use crate::layers::{AttentionKind, ResidualBlock};
 
-pub(super) const FAMILY: Family = Family { architecture: Architecture::Llama, load_layer };
-
-fn load_layer(
-    tensors: &mut Tensors<'_>,
-    spec: &ModelSpec,
-    layer: LayerIndex,
+pub(super) fn load_layer(
+    parts: &mut LayerParts<'_, '_>,
 ) -> Result<Box<dyn DecoderLayer>, EngineError> {
-    let prefix = format!("blk.{layer}.");
-    let (hidden, ffn) = (spec.hidden_size as usize, spec.ffn_size as usize);
-    Ok(Box::new(PreNormBlock {
-        attention_norm: RmsNorm::load(tensors, &format!("{prefix}attn_norm.weight"), spec)?,
-        attention: Attention::load(tensors, &prefix, spec.attention, hidden)?,
-        mlp_norm: RmsNorm::load(tensors, &format!("{prefix}ffn_norm.weight"), spec)?,
-        mlp: SwigluMlp::load(tensors, &prefix, hidden, ffn)?,
+    Ok(Box::new(ResidualBlock {
+        attention_norm: parts.norm("attn_norm")?,
+        attention: AttentionKind::Grouped(parts.attention()?),
+        attention_post_norm: None,
+        ffn_norm: parts.norm("ffn_norm")?,
+        feed_forward: parts.feed_forward()?,
+        ffn_post_norm: None,
     }))
 }

@@ -1,7 +1,9 @@
 //! The families that run, one recipe each; nothing outside of this folder names a family.
 
+mod deepseek;
+mod gemma;
+mod layer_parts;
 mod llama;
-mod qwen2;
 
 use protocol::ids::LayerIndex;
 use protocol::model_spec::{Architecture, ModelSpec};
@@ -11,6 +13,8 @@ use crate::layers::Tile;
 use crate::state::KvPool;
 use crate::weights::Tensors;
 use crate::workspace::TileSpace;
+
+use layer_parts::LayerParts;
 
 /// A transformer layer: reads the hidden rows of a tile and adds to them.
 pub(crate) trait DecoderLayer: Send {
@@ -28,16 +32,23 @@ pub(crate) trait DecoderLayer: Send {
     fn bytes(&self) -> u64;
 }
 
-/// How a family's layers are built.
-struct Family {
-    architecture: Architecture,
-    load_layer: LoadLayer,
-}
+/// Builds one layer.
+type Recipe = fn(&mut LayerParts<'_, '_>) -> Result<Box<dyn DecoderLayer>, EngineError>;
 
-type LoadLayer =
-    fn(&mut Tensors<'_>, &ModelSpec, LayerIndex) -> Result<Box<dyn DecoderLayer>, EngineError>;
-
-const FAMILIES: [Family; Architecture::ALL.len()] = [llama::FAMILY, qwen2::FAMILY];
+const RECIPES: [(Architecture, Recipe); Architecture::ALL.len()] = [
+    (Architecture::Llama, llama::load_layer),
+    (Architecture::Qwen2, llama::load_layer),
+    (Architecture::Qwen3, llama::load_layer),
+    (Architecture::Mistral, llama::load_layer),
+    (Architecture::Phi3, llama::load_layer),
+    (Architecture::Gemma2, gemma::load_layer),
+    (Architecture::Gemma3, gemma::load_layer),
+    (Architecture::Mixtral, llama::load_layer),
+    (Architecture::Qwen3Moe, llama::load_layer),
+    (Architecture::GptOss, llama::load_layer),
+    (Architecture::Glm4Moe, llama::load_layer),
+    (Architecture::DeepseekV3, deepseek::load_layer),
+];
 
 /// Loads one layer by the recipe of the model's family.
 pub(crate) fn load_layer(
@@ -45,9 +56,9 @@ pub(crate) fn load_layer(
     spec: &ModelSpec,
     layer: LayerIndex,
 ) -> Result<Box<dyn DecoderLayer>, EngineError> {
-    let family = FAMILIES.iter().find(|family| family.architecture == spec.architecture);
-    match family {
-        Some(family) => (family.load_layer)(tensors, spec, layer),
+    let recipe = RECIPES.iter().find(|(architecture, _)| *architecture == spec.architecture);
+    match recipe {
+        Some((_, recipe)) => recipe(&mut LayerParts::new(tensors, spec, layer)),
         None => Err(EngineError::UnsupportedFamily(spec.architecture)),
     }
 }
@@ -59,7 +70,7 @@ mod tests {
     #[test]
     fn every_architecture_has_one_recipe() {
         for architecture in Architecture::ALL {
-            let recipes = FAMILIES.iter().filter(|family| family.architecture == architecture);
+            let recipes = RECIPES.iter().filter(|(known, _)| *known == architecture);
             assert_eq!(recipes.count(), 1, "{architecture}");
         }
     }

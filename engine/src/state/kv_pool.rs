@@ -5,7 +5,7 @@
 
 use half::slice::HalfBitsSliceExt;
 use protocol::ids::BlockId;
-use protocol::model_spec::{KvType, ModelSpec};
+use protocol::model_spec::{KvType, LayerSpec, ModelSpec, StateKind};
 use protocol::step_batch::BlockCopy;
 
 use crate::config::StageConfig;
@@ -13,13 +13,26 @@ use crate::error::EngineError;
 use crate::kernels::cpu;
 use crate::layers::RowPlace;
 
-/// `[layer][block][key, value][kv_head][slot][head_dim]`, allocated once.
+/// `[layer][block][key, value][kv_head][slot][head_dim]`, allocated once. A layer whose heads
+/// share one vector per position has that one alone, as key and as value.
 pub(crate) struct KvPool {
     values: Stored,
-    blocks: usize,
+    layers: Vec<LayerPages>,
     block_size: usize,
-    kv_heads: usize,
-    head_dim: usize,
+}
+
+/// The shape of a layer's state, and where it begins.
+struct LayerPages {
+    start: usize,
+    heads: usize,
+    dim: usize,
+    shared: bool,
+}
+
+impl LayerPages {
+    fn block_values(&self, block_size: usize) -> usize {
+        (if self.shared { 1 } else { 2 }) * self.heads * block_size * self.dim
+    }
 }
 
 enum Stored {
@@ -37,13 +50,9 @@ impl KvPool {
             KvType::F16 => zeroed(count, 0_u16).map(Stored::F16),
             KvType::F32 => zeroed(count, 0.0).map(Stored::F32),
         };
-        Ok(Self {
-            values: values.ok_or(no_memory)?,
-            blocks: config.kv.blocks as usize,
-            block_size: config.kv.block_size as usize,
-            kv_heads: spec.attention.kv_heads as usize,
-            head_dim: spec.attention.head_dim as usize,
-        })
+        let block_size = config.kv.block_size as usize;
+        let layers = layer_pages(spec, config, config.kv.blocks as usize * block_size);
+        Ok(Self { values: values.ok_or(no_memory)?, layers, block_size })
     }
 
     pub(crate) fn bytes(spec: &ModelSpec, config: &StageConfig) -> u64 {
@@ -58,27 +67,28 @@ impl KvPool {
 
     /// Copies whole blocks in all layers. Ids are in range.
     pub(crate) fn copy(&mut self, copy: BlockCopy) {
-        let floats = self.block_floats();
-        let layers = self.len() / (self.blocks * floats).max(1);
-        for layer in 0..layers {
-            let from = (layer * self.blocks + copy.from.0 as usize) * floats;
-            let to = (layer * self.blocks + copy.to.0 as usize) * floats;
+        for layer in &self.layers {
+            let count = layer.block_values(self.block_size);
+            let from = layer.start + copy.from.0 as usize * count;
+            let to = layer.start + copy.to.0 as usize * count;
             match &mut self.values {
-                Stored::F16(values) => values.copy_within(from..from + floats, to),
-                Stored::F32(values) => values.copy_within(from..from + floats, to),
+                Stored::F16(values) => values.copy_within(from..from + count, to),
+                Stored::F32(values) => values.copy_within(from..from + count, to),
             }
         }
     }
 
-    /// Stores one row's `key` and `value` (`[kv_heads, head_dim]`), rounded to the pool's type.
+    /// Stores one row's `key` and `value` (`[kv_heads, head_dim]`), rounded to the pool's type;
+    /// `value` is empty where both are one.
     pub(crate) fn store(&mut self, layer: usize, place: RowPlace<'_>, key: &[f32], value: &[f32]) {
         let position = place.position as usize;
         let block = place.blocks[position / self.block_size];
-        let slot = position % self.block_size * self.head_dim;
+        let dim = self.layers[layer].dim;
+        let slot = position % self.block_size * dim;
         for (which, rows) in [(0, key), (1, value)] {
-            for (head, row) in rows.chunks_exact(self.head_dim).enumerate() {
+            for (head, row) in rows.chunks_exact(dim).enumerate() {
                 let start = self.start(layer, block, which, head) + slot;
-                let range = start..start + self.head_dim;
+                let range = start..start + dim;
                 match &mut self.values {
                     Stored::F16(values) => {
                         cpu::f32_to_f16(row, values[range].reinterpret_cast_mut());
@@ -98,7 +108,8 @@ impl KvPool {
         count: usize,
         space: &'a mut [f32],
     ) -> &'a [f32] {
-        self.read(self.start(layer, block, 0, head), count, space)
+        let start = self.start(layer, block, 0, head);
+        self.read(start, count * self.layers[layer].dim, space)
     }
 
     /// As `keys`, of the values.
@@ -110,11 +121,13 @@ impl KvPool {
         count: usize,
         space: &'a mut [f32],
     ) -> &'a [f32] {
-        self.read(self.start(layer, block, 1, head), count, space)
+        let which = usize::from(!self.layers[layer].shared);
+        let start = self.start(layer, block, which, head);
+        self.read(start, count * self.layers[layer].dim, space)
     }
 
     fn read<'a>(&'a self, start: usize, count: usize, space: &'a mut [f32]) -> &'a [f32] {
-        let range = start..start + count * self.head_dim;
+        let range = start..start + count;
         match &self.values {
             Stored::F32(values) => &values[range],
             Stored::F16(values) => {
@@ -126,20 +139,26 @@ impl KvPool {
     }
 
     fn start(&self, layer: usize, block: BlockId, which: usize, head: usize) -> usize {
-        let block = layer * self.blocks + block.0 as usize;
-        ((block * 2 + which) * self.kv_heads + head) * self.block_size * self.head_dim
+        let layer = &self.layers[layer];
+        let block = layer.start + block.0 as usize * layer.block_values(self.block_size);
+        block + (which * layer.heads + head) * self.block_size * layer.dim
     }
+}
 
-    fn block_floats(&self) -> usize {
-        2 * self.kv_heads * self.block_size * self.head_dim
-    }
-
-    fn len(&self) -> usize {
-        match &self.values {
-            Stored::F16(values) => values.len(),
-            Stored::F32(values) => values.len(),
-        }
-    }
+/// The layers of `config`, one behind the other.
+fn layer_pages(spec: &ModelSpec, config: &StageConfig, tokens: usize) -> Vec<LayerPages> {
+    let mut start = 0;
+    let pages = |layer: &LayerSpec| {
+        let attention = spec.attention;
+        let (heads, dim, shared) = match layer.state {
+            StateKind::PagedLatent { width } => (1, width, true),
+            _ => (attention.kv_heads, attention.head_dim, false),
+        };
+        let pages = LayerPages { start, heads: heads as usize, dim: dim as usize, shared };
+        start += tokens * spec.state_values(layer.state) as usize;
+        pages
+    };
+    spec.layers[config.layers.indices()].iter().map(pages).collect()
 }
 
 /// Pages that are never written stay unbacked, so a large pool costs what is used of it.

@@ -1,5 +1,7 @@
 //! Looks tensors up by name, checks them against the model's shapes, reads them.
 
+use std::collections::HashMap;
+
 use checkpoint::{Manifest, TensorEntry};
 
 use super::matrix::Matrix;
@@ -9,7 +11,7 @@ use crate::kernels::Compute;
 
 /// A model's tensors and the place to read them from.
 pub(crate) struct Tensors<'a> {
-    manifest: &'a Manifest,
+    entries: HashMap<&'a str, &'a TensorEntry>,
     source: &'a dyn WeightSource,
     compute: &'a Compute,
     progress: &'a mut dyn FnMut(u64),
@@ -24,7 +26,8 @@ impl<'a> Tensors<'a> {
         compute: &'a Compute,
         progress: &'a mut dyn FnMut(u64),
     ) -> Self {
-        Self { manifest, source, compute, progress, done_bytes: 0 }
+        let entries = manifest.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+        Self { entries: entries.collect(), source, compute, progress, done_bytes: 0 }
     }
 
     /// A matrix of `[rows, columns]`, kept in its stored type.
@@ -34,13 +37,13 @@ impl<'a> Tensors<'a> {
         rows: usize,
         columns: usize,
     ) -> Result<Matrix, EngineError> {
-        let entry = entry(self.manifest, name, &[rows as u64, columns as u64])?;
+        let entry = entry(&self.entries, name, &[rows as u64, columns as u64])?;
         self.read(entry, rows, columns)
     }
 
     /// A vector (a norm's weight, a bias), converted to f32.
     pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, EngineError> {
-        let entry = entry(self.manifest, name, &[length as u64])?;
+        let entry = entry(&self.entries, name, &[length as u64])?;
         let stored = self.read(entry, 1, length)?;
         let mut vector = vec![0.0; length];
         stored.row_to_f32(0, &mut vector);
@@ -64,11 +67,11 @@ impl<'a> Tensors<'a> {
 
 /// The entry called `name`, whose shape and length are what the model needs.
 fn entry<'m>(
-    manifest: &'m Manifest,
+    entries: &HashMap<&'m str, &'m TensorEntry>,
     name: &str,
     shape: &[u64],
 ) -> Result<&'m TensorEntry, EngineError> {
-    let Some(entry) = manifest.tensors.iter().find(|tensor| tensor.name == name) else {
+    let Some(entry) = entries.get(name).copied() else {
         return Err(EngineError::MissingTensor { name: name.to_owned() });
     };
     if entry.shape != shape {

@@ -7,4 +7,5 @@ mod quantised_logits;
 mod random_model;
 mod row_invariance;
 mod running;
+mod small_specs;
 mod split_equivalence;

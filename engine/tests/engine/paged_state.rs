@@ -7,8 +7,9 @@ use protocol::model_spec::{Architecture, KvType};
 use protocol::plan::ActivationType;
 use protocol::step_batch::{BlockCopy, SampledToken, SequenceStart};
 
-use crate::random_model::{RandomModel, random_model, small_spec};
+use crate::random_model::{RandomModel, random_model};
 use crate::running::{batch, chain, prompt, rows, rows_in, run, start, watched};
+use crate::small_specs::small_spec;
 
 fn model() -> RandomModel {
     random_model(small_spec(Architecture::Llama, true), WeightType::F16, 11)

@@ -7,8 +7,9 @@ use protocol::ids::BlockId;
 use protocol::model_spec::{Architecture, KvType};
 use protocol::plan::ActivationType;
 
-use crate::random_model::{RandomModel, random_model, small_spec};
+use crate::random_model::{RandomModel, random_model};
 use crate::running::{batch, chain, prompt, rows_in};
+use crate::small_specs::small_spec;
 
 #[test]
 fn logits_of_every_weight_type_are_near_those_of_its_values_in_f32() {

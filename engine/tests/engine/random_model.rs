@@ -1,12 +1,12 @@
 //! Models of random but valid weights, made in memory in any stored type.
 
-use checkpoint::{FileEntry, Manifest, TensorEntry, TensorPlace, WeightType};
+use checkpoint::{
+    ExpectedTensor, FileEntry, Manifest, TensorEntry, TensorPlace, WeightType, expected_tensors,
+};
 use engine::WeightSource;
 use half::{bf16, f16};
-use protocol::ids::{Digest, LayerIndex};
-use protocol::model_spec::{
-    Architecture, AttentionSpec, LayerSpec, ModelSpec, RopeLayout, RopeScaling, RopeSpec, StateKind,
-};
+use protocol::ids::Digest;
+use protocol::model_spec::ModelSpec;
 
 /// A manifest and its one file.
 pub(crate) struct RandomModel {
@@ -25,71 +25,30 @@ impl WeightSource for RandomModel {
     }
 }
 
-/// Shape of a small model whose every matrix can be stored in every type.
-pub(crate) fn small_spec(architecture: Architecture, tied_embeddings: bool) -> ModelSpec {
-    let layer = LayerSpec {
-        state: StateKind::PagedKv { window: None },
-        weight_bytes: 0,
-        macs_per_token: 0,
-    };
-    ModelSpec {
-        architecture,
-        hidden_size: 256,
-        ffn_size: 512,
-        vocab_size: 300,
-        context_length: 128,
-        attention: AttentionSpec {
-            heads: 4,
-            kv_heads: 2,
-            head_dim: 64,
-            qkv_bias: architecture == Architecture::Qwen2,
-        },
-        rope: RopeSpec {
-            theta: 10_000.0,
-            scaling: RopeScaling::None,
-            layout: RopeLayout::Interleaved,
-        },
-        norm_epsilon: 1e-5,
-        tied_embeddings,
-        layers: vec![layer; 4],
-        embedding_bytes: 0,
-        head_bytes: 0,
-        weight_label: String::new(),
-    }
-}
-
 /// Writes all tensors of `spec`: matrices as `weight`, norms and biases in f32.
 pub(crate) fn random_model(mut spec: ModelSpec, weight: WeightType, seed: u64) -> RandomModel {
     let mut writer = Writer { tensors: Vec::new(), file: Vec::new(), random: Random(seed) };
-    let (hidden, ffn) = (u64::from(spec.hidden_size), u64::from(spec.ffn_size));
-    let dim = u64::from(spec.attention.head_dim);
-    let wide = u64::from(spec.attention.heads) * dim;
-    let narrow = u64::from(spec.attention.kv_heads) * dim;
-    let vocabulary = u64::from(spec.vocab_size);
-    spec.embedding_bytes = writer.matrix("token_embd.weight", weight, vocabulary, hidden);
-    for layer in 0..spec.layers.len() {
-        let name = |part: &str| format!("blk.{layer}.{part}");
-        let mut bytes = writer.vector(&name("attn_norm.weight"), hidden, 1.0);
-        bytes += writer.matrix(&name("attn_q.weight"), weight, wide, hidden);
-        bytes += writer.matrix(&name("attn_k.weight"), weight, narrow, hidden);
-        bytes += writer.matrix(&name("attn_v.weight"), weight, narrow, hidden);
-        bytes += writer.matrix(&name("attn_output.weight"), weight, hidden, wide);
-        if spec.attention.qkv_bias {
-            bytes += writer.vector(&name("attn_q.bias"), wide, 0.0);
-            bytes += writer.vector(&name("attn_k.bias"), narrow, 0.0);
-            bytes += writer.vector(&name("attn_v.bias"), narrow, 0.0);
+    for ExpectedTensor { name, shape } in expected_tensors(&spec) {
+        let bytes = match shape[..] {
+            // Routers stay exact, as in every published file.
+            [rows, columns] if name.contains("ffn_gate_inp") => {
+                writer.matrix(&name, WeightType::F32, rows, columns)
+            }
+            [rows, columns] => writer.matrix(&name, weight, rows, columns),
+            _ => {
+                let is_norm = name.ends_with("norm.weight");
+                writer.vector(&name, shape[0], if is_norm { 1.0 } else { 0.0 })
+            }
+        };
+        match TensorPlace::of(&name) {
+            TensorPlace::Layer(layer) => spec.layers[layer.0 as usize].weight_bytes += bytes,
+            TensorPlace::Embedding => spec.embedding_bytes += bytes,
+            _ => spec.head_bytes += bytes,
         }
-        bytes += writer.vector(&name("ffn_norm.weight"), hidden, 1.0);
-        bytes += writer.matrix(&name("ffn_gate.weight"), weight, ffn, hidden);
-        bytes += writer.matrix(&name("ffn_up.weight"), weight, ffn, hidden);
-        bytes += writer.matrix(&name("ffn_down.weight"), weight, hidden, ffn);
-        spec.layers[layer].weight_bytes = bytes;
     }
-    spec.head_bytes = writer.vector("output_norm.weight", hidden, 1.0);
-    spec.head_bytes += match spec.tied_embeddings {
-        true => spec.embedding_bytes,
-        false => writer.matrix("output.weight", weight, vocabulary, hidden),
-    };
+    if spec.tied_embeddings {
+        spec.head_bytes += spec.embedding_bytes;
+    }
     let files = vec![FileEntry { name: "random".into(), bytes: writer.file.len() as u64 }];
     let manifest = Manifest {
         name: "random".into(),
@@ -131,12 +90,7 @@ impl Writer {
 
     fn entry(&mut self, name: &str, weight_type: WeightType, shape: Vec<u64>, start: usize) -> u64 {
         let bytes = (self.file.len() - start) as u64;
-        let layer = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next());
-        let place = match layer.and_then(|layer| layer.parse().ok()) {
-            Some(layer) => TensorPlace::Layer(LayerIndex(layer)),
-            None if name.starts_with("token_embd") => TensorPlace::Embedding,
-            None => TensorPlace::Output,
-        };
+        let place = TensorPlace::of(name);
         let (name, offset) = (name.to_owned(), start as u64);
         self.tensors.push(TensorEntry { name, place, weight_type, shape, file: 0, offset, bytes });
         bytes

@@ -9,10 +9,11 @@ use protocol::model_spec::{Architecture, KvType};
 use protocol::plan::ActivationType;
 use protocol::step_batch::StepBatch;
 
-use crate::random_model::{RandomModel, random_model, small_spec};
+use crate::random_model::{RandomModel, random_model};
 use crate::running::{
     batch, chain, chain_on, computes, hidden_rows, prompt, rows, rows_in, run, start, watched,
 };
+use crate::small_specs::small_spec;
 
 const WIDTH: usize = 256 * 4;
 
@@ -50,6 +51,24 @@ fn neither_chunks_nor_the_kernel_set_change_a_bit_in_any_weight_type() {
                 assert!(hidden == whole, "{weight}, {set}: chunks of {chunk} give other bits");
             }
         }
+    }
+}
+
+#[test]
+fn chunks_and_neighbours_change_no_bit_in_any_family() {
+    for architecture in Architecture::ALL {
+        let model = random_model(small_spec(architecture, true), WeightType::Q8_0, 17);
+        let prompt = prompt(6, 50, 300);
+        let whole = chunked(Compute::of_process(), &model, &prompt, 50, KvType::F16);
+        for chunk in [1, 7, 16] {
+            let hidden = chunked(Compute::of_process(), &model, &prompt, chunk, KvType::F16);
+            assert!(hidden == whole, "{architecture}: chunks of {chunk} give other bits");
+        }
+        let mut stage = chain(&model, &[3], KvType::F16, ActivationType::F32).remove(0);
+        let others = (1..6).map(|id| rows(id, 0, &self::prompt(u64::from(id), 9, 300)));
+        let all = others.chain([rows(0, 0, &prompt)]).collect();
+        let hidden = hidden_rows(&mut stage, &batch(all), WIDTH);
+        assert!(hidden[5 * 9..] == whole, "{architecture}: neighbours give other bits");
     }
 }
 

@@ -8,7 +8,7 @@ use protocol::admin::DeployOptions;
 use protocol::control::{Registration, Role};
 use protocol::ids::Digest;
 use protocol::model_spec::{
-    Architecture, AttentionSpec, LayerSpec, ModelSpec, RopeLayout, RopeScaling, RopeSpec, StateKind,
+    Architecture, AttentionSpec, LayerSpec, ModelSpec, RopeSpec, StateKind,
 };
 use protocol::node_profile::{DeviceKind, DeviceProfile, NodeProfile};
 use protocol::shard::ShardStatus;
@@ -102,18 +102,18 @@ fn spec() -> ModelSpec {
         macs_per_token: 1 << 20,
     };
     ModelSpec {
-        architecture: Architecture::Llama,
         hidden_size: 64,
         ffn_size: 128,
         vocab_size: VOCAB_SIZE,
         context_length: 1024,
-        attention: AttentionSpec { heads: 4, kv_heads: 2, head_dim: 16, qkv_bias: false },
-        rope: RopeSpec { theta: 1e4, scaling: RopeScaling::None, layout: RopeLayout::Interleaved },
+        attention: AttentionSpec::grouped(4, 2, 16),
+        rope: RopeSpec::plain(1e4, 16),
         norm_epsilon: 1e-5,
         tied_embeddings: false,
         layers: vec![layer; 8],
         embedding_bytes: 1 << 20,
         head_bytes: 1 << 20,
         weight_label: "F16".to_owned(),
+        ..ModelSpec::plain(Architecture::Llama)
     }
 }

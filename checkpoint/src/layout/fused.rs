@@ -1,0 +1,122 @@
+//! Tensors that hold several of ours one behind the other: cut into their parts, no byte moved.
+//!
+//! Rows are contiguous and made of whole blocks in every type, so a part is a byte range.
+
+use std::path::{Path, PathBuf};
+
+use protocol::model_spec::ModelSpec;
+
+use crate::error::CheckpointError;
+use crate::tensor::TensorEntry;
+
+/// Cuts every fused tensor of `tensors`; the others pass as they are.
+pub(super) fn cut(
+    spec: &ModelSpec,
+    path: &Path,
+    files: &[PathBuf],
+    tensors: Vec<TensorEntry>,
+) -> Result<Vec<TensorEntry>, CheckpointError> {
+    let mut all = Vec::with_capacity(tensors.len());
+    for tensor in tensors {
+        let Some(parts) = parts(spec, &tensor) else {
+            all.push(tensor);
+            continue;
+        };
+        let expected: Vec<u64> = expected_shape(&parts, &tensor);
+        if tensor.shape != expected {
+            let path = files.get(tensor.file as usize).map_or(path, PathBuf::as_path);
+            return Err(CheckpointError::WrongShape {
+                path: path.to_owned(),
+                tensor: tensor.name,
+                found: tensor.shape,
+                expected,
+            });
+        }
+        all.extend(pieces(&tensor, &parts));
+    }
+    Ok(all)
+}
+
+/// One tensor of ours inside of a fused one.
+struct Part {
+    name: String,
+    /// Of the fused tensor's outermost dimension.
+    rows: u64,
+    /// A part of one row of three dimensions is a matrix, of two a vector.
+    whole: bool,
+}
+
+/// What a fused tensor consists of; `None` for a plain one.
+fn parts(spec: &ModelSpec, tensor: &TensorEntry) -> Option<Vec<Part>> {
+    let rest = tensor.name.strip_prefix("blk.")?;
+    let (layer, part) = rest.split_once('.')?;
+    let (part, ending) = part.rsplit_once('.')?;
+    let of = |part: String, rows: u64| Part {
+        name: format!("blk.{layer}.{part}.{ending}"),
+        rows,
+        whole: true,
+    };
+    let attention = spec.attention;
+    match part {
+        "attn_qkv" => Some(vec![
+            of("attn_q".into(), attention.query_width()),
+            of("attn_k".into(), attention.key_width()),
+            of("attn_v".into(), attention.key_width()),
+        ]),
+        "ffn_gate_up" => {
+            let width = u64::from(spec.ffn_size);
+            Some(vec![of("ffn_gate".into(), width), of("ffn_up".into(), width)])
+        }
+        "attn_kv_b" => {
+            let latent = attention.latent?;
+            let both = |head| {
+                [
+                    of(format!("attn_k_b.{head}"), latent.plain_dim.into()),
+                    of(format!("attn_v_b.{head}"), latent.value_dim.into()),
+                ]
+            };
+            Some((0..attention.heads).flat_map(both).collect())
+        }
+        "attn_k_b" | "attn_v_b" => {
+            attention.latent?;
+            Some(singles(part, attention.heads, of))
+        }
+        "ffn_gate_exps" | "ffn_up_exps" | "ffn_down_exps" => {
+            Some(singles(part.strip_suffix("_exps")?, spec.experts?.count, of))
+        }
+        _ => None,
+    }
+}
+
+fn singles(part: &str, count: u32, of: impl Fn(String, u64) -> Part) -> Vec<Part> {
+    (0..count).map(|i| Part { whole: false, ..of(format!("{part}.{i}"), 1) }).collect()
+}
+
+/// The outermost dimension is the parts' sum; the inner ones are checked part by part later.
+fn expected_shape(parts: &[Part], tensor: &TensorEntry) -> Vec<u64> {
+    let mut shape = tensor.shape.clone();
+    let rows = parts.iter().map(|part| part.rows).sum();
+    match shape.first_mut() {
+        Some(first) => *first = rows,
+        None => shape.push(rows),
+    }
+    shape
+}
+
+fn pieces(tensor: &TensorEntry, parts: &[Part]) -> Vec<TensorEntry> {
+    let row_bytes = tensor.bytes / tensor.shape.first().copied().unwrap_or(1).max(1);
+    let mut offset = tensor.offset;
+    let piece = |part: &Part| {
+        let mut shape = tensor.shape.clone();
+        if part.whole {
+            shape[0] = part.rows;
+        } else {
+            shape.remove(0);
+        }
+        let bytes = part.rows * row_bytes;
+        offset += bytes;
+        let (name, offset) = (part.name.clone(), offset - bytes);
+        TensorEntry { name, shape, offset, bytes, ..*tensor }
+    };
+    parts.iter().map(piece).collect()
+}

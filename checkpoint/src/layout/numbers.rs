@@ -1,0 +1,151 @@
+//! Sizes of a configuration that contradict each other or every known model.
+
+use std::path::Path;
+
+use protocol::model_spec::{ExpertSpec, LatentSpec, ModelSpec, RopeScaling, RopeSpec};
+
+use crate::error::CheckpointError;
+
+/// Larger than any published model; keeps every later product of sizes inside 64 bits.
+const SIZE_MAX: u32 = 1 << 24;
+const HEADS_MAX: u32 = 1 << 14;
+const EXPERTS_MAX: u32 = 1 << 12;
+
+/// A field, its value, and what would be right.
+type Bad = (&'static str, String, String);
+
+/// Refuses sizes that are zero, beyond every known model, or at odds with each other.
+pub(crate) fn check_numbers(path: &Path, spec: &ModelSpec) -> Result<(), CheckpointError> {
+    let found = find_bad(spec);
+    found.map_or(Ok(()), |(field, value, expected)| {
+        let (path, field) = (path.to_owned(), field.to_owned());
+        Err(CheckpointError::BadField { path, field, value, expected })
+    })
+}
+
+fn find_bad(spec: &ModelSpec) -> Option<Bad> {
+    let attention = spec.attention;
+    let sizes = [
+        ("hidden size", spec.hidden_size, SIZE_MAX),
+        ("feed-forward size", spec.ffn_size, SIZE_MAX),
+        ("vocabulary size", spec.vocab_size, SIZE_MAX),
+        ("context length", spec.context_length, u32::MAX),
+        ("attention heads", attention.heads, HEADS_MAX),
+        ("key-value heads", attention.kv_heads, HEADS_MAX),
+        ("head length", attention.head_dim, HEADS_MAX),
+    ];
+    outside(&sizes)
+        .or_else(|| {
+            let heads = attention.heads;
+            (!heads.is_multiple_of(attention.kv_heads)).then(|| {
+                let expected = format!("a divisor of the {heads} attention heads");
+                ("key-value heads", attention.kv_heads.to_string(), expected)
+            })
+        })
+        .or_else(|| attention.latent.as_ref().and_then(bad_latent))
+        .or_else(|| spec.experts.as_ref().and_then(bad_experts))
+        .or_else(|| {
+            let good = spec.norm_epsilon >= 0.0 && spec.norm_epsilon < 1.0;
+            (!good).then(|| ("norm epsilon", spec.norm_epsilon.to_string(), "0 to 1".to_owned()))
+        })
+        .or_else(|| {
+            [Some(&spec.rope), spec.window_rope.as_ref()]
+                .into_iter()
+                .flatten()
+                .find_map(|rope| bad_rope(rope, attention.head_dim))
+        })
+        .or_else(|| bad_factors(spec))
+}
+
+fn outside(sizes: &[(&'static str, u32, u32)]) -> Option<Bad> {
+    let bad = sizes.iter().find(|(_, value, limit)| *value == 0 || value > limit);
+    bad.map(|(field, value, limit)| (*field, value.to_string(), format!("1 to {limit}")))
+}
+
+fn bad_latent(latent: &LatentSpec) -> Option<Bad> {
+    outside(&[
+        ("query rank", latent.query_rank.max(1), SIZE_MAX),
+        ("key-value rank", latent.rank, HEADS_MAX),
+        ("plain part of a head", latent.plain_dim, HEADS_MAX),
+        ("rotated part of a head", latent.rope_dim, HEADS_MAX),
+        ("value length", latent.value_dim, HEADS_MAX),
+    ])
+}
+
+fn bad_experts(experts: &ExpertSpec) -> Option<Bad> {
+    let routing = experts.routing;
+    let sizes = [
+        ("number of experts", experts.count, EXPERTS_MAX),
+        ("experts per token", experts.used, experts.count),
+        ("feed-forward size of an expert", experts.ffn_size, SIZE_MAX),
+        ("feed-forward size of the shared expert", experts.shared_ffn_size.max(1), SIZE_MAX),
+        ("number of expert groups", routing.groups, experts.count),
+        ("expert groups per token", routing.groups_used, routing.groups),
+    ];
+    outside(&sizes).or_else(|| {
+        let (count, groups) = (experts.count, routing.groups);
+        if !count.is_multiple_of(groups) {
+            let expected = format!("a divisor of the {count} experts");
+            return Some(("number of expert groups", groups.to_string(), expected));
+        }
+        if experts.used > count / groups * routing.groups_used {
+            let expected = "at most the experts of the groups that compete".to_owned();
+            return Some(("experts per token", experts.used.to_string(), expected));
+        }
+        let good = routing.scale.is_finite() && routing.scale > 0.0;
+        (!good).then(|| ("expert weights scale", routing.scale.to_string(), "above 0".to_owned()))
+    })
+}
+
+fn bad_rope(rope: &RopeSpec, head_dim: u32) -> Option<Bad> {
+    if rope.dims == 0 || rope.dims > head_dim || !rope.dims.is_multiple_of(2) {
+        let expected = format!("an even number up to the head length, {head_dim}");
+        return Some(("rotated part of a head", rope.dims.to_string(), expected));
+    }
+    if !(rope.theta.is_finite() && rope.theta > 0.0) {
+        return Some(("rope base", rope.theta.to_string(), "above 0".to_owned()));
+    }
+    let text = || format!("{:?}", rope.scaling).chars().take(200).collect();
+    let positive = |values: &[f32]| values.iter().all(|f| f.is_finite() && *f > 0.0);
+    let half = rope.dims as usize / 2;
+    let counts: Vec<&[f32]> = match &rope.scaling {
+        RopeScaling::FrequencyFactors { factors } => vec![factors],
+        RopeScaling::LongRope { short, long, .. } => vec![short, long],
+        _ => Vec::new(),
+    };
+    if counts.iter().any(|factors| factors.len() != half) {
+        return Some(("rope scaling", text(), format!("{half} factors")));
+    }
+    let good = counts.iter().all(|factors| positive(factors))
+        && match &rope.scaling {
+            RopeScaling::None | RopeScaling::FrequencyFactors { .. } => true,
+            RopeScaling::Linear { factor } => positive(&[*factor]),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, .. } => {
+                positive(&[*factor, *low_freq_factor, *high_freq_factor])
+                    && high_freq_factor > low_freq_factor
+            }
+            RopeScaling::Yarn {
+                factor,
+                original_context_length: original,
+                beta_fast,
+                beta_slow,
+                magnitude,
+                ..
+            } => positive(&[*factor, *beta_fast, *beta_slow, *magnitude]) && *original > 0,
+            RopeScaling::LongRope { magnitude, .. } => positive(&[*magnitude]),
+        };
+    (!good).then(|| ("rope scaling", text(), "positive finite factors".to_owned()))
+}
+
+fn bad_factors(spec: &ModelSpec) -> Option<Bad> {
+    let factors = [
+        ("embedding scale", Some(spec.embedding_scale)),
+        ("soft cap of the logits", spec.logit_soft_cap),
+        ("soft cap of the scores", spec.attention.soft_cap),
+        ("attention scale", spec.attention.scale),
+    ];
+    let bad = factors.into_iter().find_map(|(field, value)| {
+        Some((field, value?)).filter(|(_, value)| !(value.is_finite() && *value > 0.0))
+    });
+    bad.map(|(field, value)| (field, value.to_string(), "a positive finite number".to_owned()))
+}

@@ -1,0 +1,108 @@
+//! Mixture of experts: a router picks some feed-forward blocks for each row.
+
+use protocol::model_spec::{Activation, ExpertSpec};
+
+use super::linear::{Linear, MatmulScratch};
+use super::mlp::GatedMlp;
+use super::routing;
+use crate::error::EngineError;
+use crate::kernels::cpu;
+use crate::weights::Tensors;
+
+pub(crate) struct Experts {
+    spec: ExpertSpec,
+    router: Linear,
+    // [experts]
+    selection_bias: Option<Vec<f32>>,
+    /// By id; each holds its own weights, so that some may live elsewhere one day.
+    experts: Vec<GatedMlp>,
+    shared: Option<GatedMlp>,
+    hidden: usize,
+}
+
+/// Space of one tile.
+pub(crate) struct ExpertSpace<'a> {
+    // [rows, experts]
+    pub(crate) weights: &'a mut [f32],
+    // [rows, hidden]
+    pub(crate) gathered: &'a mut [f32],
+    pub(crate) produced: &'a mut [f32],
+    // [rows, ffn]
+    pub(crate) gate: &'a mut [f32],
+    pub(crate) up: &'a mut [f32],
+}
+
+impl Experts {
+    /// Loads the router `{prefix}ffn_gate_inp`, experts `{prefix}ffn_{gate,up,down}.{id}` and the
+    /// shared one, `{prefix}ffn_{gate,up,down}_shexp`.
+    pub(crate) fn load(
+        tensors: &mut Tensors<'_>,
+        prefix: &str,
+        hidden: usize,
+        spec: ExpertSpec,
+        activation: Activation,
+    ) -> Result<Self, EngineError> {
+        let count = spec.count as usize;
+        let router = format!("{prefix}ffn_gate_inp");
+        let router = Linear::load(tensors, &router, count, hidden, spec.bias)?;
+        let bias = spec.routing.selection_bias;
+        let bias = bias.then(|| tensors.vector(&format!("{prefix}exp_probs_b.bias"), count));
+        let selection_bias = bias.transpose()?;
+        let mut block = |suffix: &str, width: u32, bias: bool| {
+            let size = (hidden, width as usize);
+            GatedMlp::load(tensors, (prefix, suffix), size, activation, bias)
+        };
+        let expert = |id| block(&format!(".{id}"), spec.ffn_size, spec.bias);
+        let experts = (0..count).map(expert).collect::<Result<_, _>>()?;
+        let shared = spec.shared_ffn_size;
+        let shared = (shared > 0).then(|| block("_shexp", shared, false)).transpose()?;
+        Ok(Self { spec, router, selection_bias, experts, shared, hidden })
+    }
+
+    /// `x` and `out` are `[rows, hidden]`. A row adds its experts up by ascending id, whatever the
+    /// rows beside it have.
+    pub(crate) fn forward(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        space: ExpertSpace<'_>,
+        scratch: &mut MatmulScratch,
+    ) {
+        let (hidden, count) = (self.hidden, self.experts.len());
+        let ExpertSpace { weights, gathered, produced, gate, up } = space;
+        self.router.forward(x, weights, scratch);
+        let bias = self.selection_bias.as_deref();
+        weights.chunks_exact_mut(count).for_each(|row| routing::choose(row, bias, &self.spec));
+        out.fill(0.0);
+        for (id, expert) in self.experts.iter().enumerate() {
+            let column = weights.iter().skip(id).step_by(count);
+            let chosen = column.enumerate().filter(|(_, weight)| **weight >= 0.0);
+            let mut rows = 0;
+            for (row, _) in chosen.clone() {
+                gathered[rows * hidden..(rows + 1) * hidden]
+                    .copy_from_slice(&x[row * hidden..(row + 1) * hidden]);
+                rows += 1;
+            }
+            if rows == 0 {
+                continue;
+            }
+            let produced = &mut produced[..rows * hidden];
+            expert.forward(&gathered[..rows * hidden], rows, (gate, up), produced, scratch);
+            for ((row, weight), produced) in chosen.zip(produced.chunks_exact(hidden)) {
+                let out = &mut out[row * hidden..(row + 1) * hidden];
+                cpu::weighted_sum(produced, std::slice::from_ref(weight), out);
+            }
+        }
+        if let Some(shared) = &self.shared {
+            let rows = x.len() / hidden;
+            shared.forward(x, rows, (gate, up), produced, scratch);
+            cpu::add(out, produced);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        let bias = self.selection_bias.as_ref().map_or(0, |bias| size_of_val(&bias[..])) as u64;
+        let experts: u64 = self.experts.iter().map(GatedMlp::bytes).sum();
+        self.router.bytes() + bias + experts + self.shared.as_ref().map_or(0, GatedMlp::bytes)
+    }
+}

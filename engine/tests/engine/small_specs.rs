@@ -1,0 +1,137 @@
+//! A small model of every family, with every part that the family can have.
+
+use protocol::model_spec::{
+    Activation, Architecture, AttentionSpec, ExpertScores, ExpertSpec, LatentSpec, LayerSpec,
+    ModelSpec, RopeLayout, RopeScaling, RopeSpec, Routing, StateKind,
+};
+
+const WINDOW: u32 = 11;
+
+/// Every matrix of its can be stored in every type.
+pub(crate) fn small_spec(architecture: Architecture, tied_embeddings: bool) -> ModelSpec {
+    let state =
+        |layer| StateKind::PagedKv { window: windowed(architecture, layer).then_some(WINDOW) };
+    let layer = |i| LayerSpec { state: state(i), weight_bytes: 0, macs_per_token: 0 };
+    let mut spec = ModelSpec {
+        hidden_size: 256,
+        ffn_size: 512,
+        vocab_size: 300,
+        context_length: 128,
+        attention: AttentionSpec::grouped(4, 2, 64),
+        rope: RopeSpec { layout: RopeLayout::Interleaved, ..RopeSpec::plain(10_000.0, 64) },
+        norm_epsilon: 1e-5,
+        tied_embeddings,
+        layers: (0..4).map(layer).collect(),
+        ..ModelSpec::plain(architecture)
+    };
+    match architecture {
+        Architecture::Llama | Architecture::Mistral => {}
+        Architecture::Qwen2 => spec.attention.qkv_bias = true,
+        Architecture::Qwen3 => spec.attention.qk_norm = true,
+        Architecture::Phi3 => {
+            spec.rope.dims = 48;
+            spec.rope.scaling = RopeScaling::LongRope {
+                short: vec![1.0; 24],
+                long: (0..24).map(|i| 1.0 + i as f32 / 8.0).collect(),
+                original_context_length: 64,
+                magnitude: 1.1,
+            };
+        }
+        Architecture::Gemma2 | Architecture::Gemma3 => gemma(&mut spec),
+        Architecture::Mixtral => spec.experts = Some(experts(Routing::SOFTMAX)),
+        Architecture::Qwen3Moe => {
+            spec.attention.qk_norm = true;
+            spec.experts = Some(experts(Routing { normalise: false, ..Routing::SOFTMAX }));
+        }
+        Architecture::GptOss => gpt_oss(&mut spec),
+        Architecture::Glm4Moe => {
+            (spec.attention.qkv_bias, spec.attention.qk_norm) = (true, true);
+            spec.rope.dims = 32;
+            spec.experts = Some(grouped_experts());
+        }
+        Architecture::DeepseekV3 => deepseek(&mut spec),
+    }
+    spec
+}
+
+fn windowed(architecture: Architecture, layer: u32) -> bool {
+    match architecture {
+        Architecture::Mistral | Architecture::Phi3 => true,
+        Architecture::Gemma2 | Architecture::GptOss => layer.is_multiple_of(2),
+        Architecture::Gemma3 => layer != 2,
+        _ => false,
+    }
+}
+
+fn gemma(spec: &mut ModelSpec) {
+    spec.activation = Activation::GeluTanh;
+    spec.norm_offset = 1.0;
+    spec.embedding_scale = 16.0;
+    spec.attention.scale = Some(0.1);
+    if spec.architecture == Architecture::Gemma3 {
+        spec.attention.qk_norm = true;
+        spec.window_rope = Some(RopeSpec::plain(500.0, 64));
+    } else {
+        (spec.attention.soft_cap, spec.logit_soft_cap) = (Some(3.0), Some(8.0));
+    }
+}
+
+fn gpt_oss(spec: &mut ModelSpec) {
+    let attention = &mut spec.attention;
+    (attention.qkv_bias, attention.output_bias, attention.sinks) = (true, true, true);
+    spec.activation = Activation::ClampedSwiglu { alpha: 1.702, limit: 7.0 };
+    spec.experts = Some(ExpertSpec { bias: true, ..experts(Routing::SOFTMAX) });
+    spec.rope.scaling = yarn();
+}
+
+fn deepseek(spec: &mut ModelSpec) {
+    let latent = LatentSpec {
+        query_rank: 256,
+        rank: 256,
+        plain_dim: 256,
+        rope_dim: 32,
+        value_dim: 64,
+        split_keys: spec.tied_embeddings,
+    };
+    let attention = &mut spec.attention;
+    (attention.kv_heads, attention.head_dim) = (attention.heads, 288);
+    attention.latent = Some(latent);
+    (spec.rope.dims, spec.rope.scaling) = (32, yarn());
+    spec.experts = Some(grouped_experts());
+    spec.layers.iter_mut().for_each(|layer| layer.state = StateKind::PagedLatent { width: 288 });
+}
+
+fn yarn() -> RopeScaling {
+    RopeScaling::Yarn {
+        factor: 4.0,
+        original_context_length: 32,
+        beta_fast: 32.0,
+        beta_slow: 1.0,
+        magnitude: 1.14,
+        rounded_ramp: true,
+    }
+}
+
+fn experts(routing: Routing) -> ExpertSpec {
+    ExpertSpec {
+        count: 6,
+        used: 2,
+        ffn_size: 256,
+        shared_ffn_size: 0,
+        dense_layers: 0,
+        bias: false,
+        routing,
+    }
+}
+
+fn grouped_experts() -> ExpertSpec {
+    let routing = Routing {
+        scores: ExpertScores::Sigmoid,
+        selection_bias: true,
+        groups: 3,
+        groups_used: 2,
+        normalise: true,
+        scale: 2.5,
+    };
+    ExpertSpec { shared_ffn_size: 256, dense_layers: 1, ..experts(routing) }
+}

@@ -1,0 +1,70 @@
+//! The model families that run.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use wincode::{SchemaRead, SchemaWrite};
+
+/// Model families that have a recipe in `engine/src/models`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    Llama,
+    Qwen2,
+    Qwen3,
+    Mistral,
+    Phi3,
+    Gemma2,
+    Gemma3,
+    Mixtral,
+    Qwen3Moe,
+    GptOss,
+    Glm4Moe,
+    DeepseekV3,
+}
+
+impl Architecture {
+    pub const ALL: [Self; 12] = [
+        Self::Llama,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::Mistral,
+        Self::Phi3,
+        Self::Gemma2,
+        Self::Gemma3,
+        Self::Mixtral,
+        Self::Qwen3Moe,
+        Self::GptOss,
+        Self::Glm4Moe,
+        Self::DeepseekV3,
+    ];
+
+    /// For people, and the family's `model_type` in Hugging Face configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Mistral => "mistral",
+            Self::Phi3 => "phi3",
+            Self::Gemma2 => "gemma2",
+            Self::Gemma3 => "gemma3",
+            Self::Mixtral => "mixtral",
+            Self::Qwen3Moe => "qwen3_moe",
+            Self::GptOss => "gpt_oss",
+            Self::Glm4Moe => "glm4_moe",
+            Self::DeepseekV3 => "deepseek_v3",
+        }
+    }
+
+    /// Attention and feed-forward are normalised again before they are added to the residual.
+    pub fn has_post_norms(self) -> bool {
+        matches!(self, Self::Gemma2 | Self::Gemma3)
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,69 @@
+//! The shape of attention, and what some families add to it.
+
+use serde::{Deserialize, Serialize};
+use wincode::{SchemaRead, SchemaWrite};
+
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead,
+)]
+pub struct AttentionSpec {
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    /// Bias on the q, k and v projections (Qwen2).
+    pub qkv_bias: bool,
+    /// Bias on the output projection (gpt-oss).
+    pub output_bias: bool,
+    /// Each head of q and k is normalised before it rotates (Qwen3, Gemma 3).
+    pub qk_norm: bool,
+    /// A logit per head that takes its share of the softmax and adds nothing (gpt-oss).
+    pub sinks: bool,
+    /// Factor of the scores; `None` stands for 1 / sqrt(head_dim).
+    pub scale: Option<f32>,
+    /// `cap * tanh(score / cap)` before the softmax (Gemma 2).
+    pub soft_cap: Option<f32>,
+    /// Keys and values are made from a shared vector (MLA); `head_dim` is then the one of q.
+    pub latent: Option<LatentSpec>,
+}
+
+/// Sizes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+pub struct LatentSpec {
+    /// Width that the input is squeezed to before q; 0 where q comes from the input itself.
+    pub query_rank: u32,
+    /// Width of the vector that keys and values are made from.
+    pub rank: u32,
+    /// Elements of a head that do not rotate, beside the `rope_dim` that do.
+    pub plain_dim: u32,
+    pub rope_dim: u32,
+    pub value_dim: u32,
+    /// The matrices to keys and values are stored apart, the former transposed (newer GGUFs).
+    pub split_keys: bool,
+}
+
+impl AttentionSpec {
+    /// Heads in groups, as most families have them.
+    pub fn grouped(heads: u32, kv_heads: u32, head_dim: u32) -> Self {
+        Self { heads, kv_heads, head_dim, ..Self::default() }
+    }
+
+    /// Values of all q heads of a token.
+    pub fn query_width(&self) -> u64 {
+        u64::from(self.heads) * u64::from(self.head_dim)
+    }
+
+    /// Values of all k heads of a token, and as many of v.
+    pub fn key_width(&self) -> u64 {
+        u64::from(self.kv_heads) * u64::from(self.head_dim)
+    }
+
+    /// Values of all q heads as they meet the shared vector; 0 without one.
+    pub fn latent_query_width(&self) -> u64 {
+        self.latent.map_or(0, |l| u64::from(self.heads) * u64::from(l.rank + l.rope_dim))
+    }
+
+    /// What scores are multiplied by.
+    pub fn score_scale(&self) -> f32 {
+        self.scale.unwrap_or_else(|| 1.0 / (self.head_dim as f32).sqrt())
+    }
+}
