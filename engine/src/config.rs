@@ -6,6 +6,7 @@ use protocol::model_spec::{KvType, LayerRange, ModelSpec, StateKind};
 use protocol::plan::{ActivationType, KvPlan, Share};
 
 use crate::error::EngineError;
+use crate::kernels::attention::KEY_GROUP;
 
 /// Tokens per block of a stage that nobody planned.
 const BLOCK_SIZE: u32 = 16;
@@ -114,6 +115,9 @@ impl StageConfig {
             if !fits || experts.routing.groups == 0 {
                 return bad("experts", experts.count, "expected at most 4096, in groups");
             }
+        }
+        if !(self.kv.block_size as usize).is_multiple_of(KEY_GROUP) {
+            return bad("block_size", self.kv.block_size, "expected a multiple of 16");
         }
         if self.kv.step_tokens_max as usize > STEP_TOKENS_MAX {
             return bad("step_tokens_max", self.kv.step_tokens_max, "expected at most 4096");

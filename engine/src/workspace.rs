@@ -129,8 +129,7 @@ impl Workspace {
         let logits = logit_rows * (2 * widths.hidden + vocabulary);
         let (tile_row, angles) = (widths.tile_row(), Rope::angle_floats(spec, rows));
         let floats = (rows * widths.hidden + angles + tile * tile_row + logits) as u64;
-        let kv = config.kv;
-        let thread = attention_scratch_floats(spec, kv.context_length, kv.block_size);
+        let thread = attention_scratch_floats(spec);
         let threads = (threads as u64).saturating_mul(thread);
         let matmul = MatmulScratch::bytes(tile, widths.inputs_max());
         let floats = floats.saturating_add(threads).saturating_mul(4);

@@ -1,6 +1,7 @@
 //! Arithmetic under the layers: loops over floats, products with packed weights, and the threads
 //! that compute them.
 
+pub(crate) mod attention;
 pub(crate) mod cpu;
 pub(crate) mod panels;
 

@@ -1,4 +1,4 @@
-//! What happens between the two halves of a gated feed-forward block, and soft caps.
+//! What happens between the two halves of a gated feed-forward block.
 
 use protocol::model_spec::Activation;
 
@@ -20,13 +20,6 @@ pub(crate) fn activate(activation: Activation, gate: &mut [f32], up: &[f32]) {
     }
 }
 
-/// `cap * tanh(x / cap)`, each value.
-pub(crate) fn soft_cap(values: &mut [f32], cap: f32) {
-    for x in values {
-        *x = cap * tanh(*x / cap);
-    }
-}
-
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + cpu::exp(-x))
 }
@@ -35,14 +28,6 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 fn gelu(x: f32) -> f32 {
     const SQRT_8_OVER_PI: f32 = 1.595_769_2;
     x * sigmoid(SQRT_8_OVER_PI * (x + 0.044_715 * x * x * x))
-}
-
-fn tanh(x: f32) -> f32 {
-    // Where the difference of two nearly equal numbers would lose digits, the series does not.
-    if x.abs() < 0.01 {
-        return x - x * x * x / 3.0;
-    }
-    2.0 * sigmoid(2.0 * x) - 1.0
 }
 
 #[cfg(test)]
@@ -54,7 +39,7 @@ mod tests {
         for i in -1000..1000 {
             let x = i as f32 * 0.013;
             let (mut capped, wide) = ([x], f64::from(x));
-            soft_cap(&mut capped, 5.0);
+            cpu::soft_cap(&mut capped, 5.0);
             let expected = 5.0 * (wide / 5.0).tanh();
             assert!((f64::from(capped[0]) - expected).abs() < 1e-6, "cap of {x}");
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));

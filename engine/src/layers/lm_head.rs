@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::activation::soft_cap;
 use super::linear::{MatmulScratch, multiply};
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
@@ -55,7 +54,7 @@ impl LmHead {
             let logits = &mut space.logits[..rows * self.weight.rows];
             multiply(&self.weight, normed, logits, matmul);
             if let Some(cap) = self.soft_cap {
-                soft_cap(logits, cap);
+                cpu::soft_cap(logits, cap);
             }
             for ((_, at), logits) in group.iter().zip(logits.chunks_exact_mut(self.weight.rows)) {
                 each(*at, logits)?;

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use protocol::ids::BlockId;
 use protocol::model_spec::ModelSpec;
 
-use super::activation::soft_cap;
-use crate::kernels::{Compute, cpu};
+use crate::kernels::Compute;
+use crate::kernels::attention::{AttentionScratch, RowQuery, attend};
 use crate::state::KvPool;
 
 /// Below this many key values to read, one thread is faster.
@@ -50,10 +50,18 @@ impl PagedAttention {
     ) {
         let group = self.heads / self.kv_heads * self.dim;
         let task = |index: usize, out: &mut [f32]| {
-            let (row, head) = (index / self.kv_heads, index % self.kv_heads);
-            let query = &query[index * group..(index + 1) * group];
+            let (row, head) = (rows[index / self.kv_heads], index % self.kv_heads);
+            let heads = group / self.dim;
+            let asked = RowQuery {
+                query: &query[index * group..(index + 1) * group],
+                blocks: row.blocks,
+                positions: self.seen(row),
+                scale: self.scale,
+                soft_cap: self.soft_cap,
+                sinks: self.sinks.as_ref().map(|sinks| &sinks[head * heads..(head + 1) * heads]),
+            };
             SCRATCH.with_borrow_mut(|scratch| {
-                self.attend_group(query, rows[row], (layer, head), pool, out, scratch);
+                attend(compute.set(), &asked, &pool.head(layer, head), out, scratch);
             });
         };
         let positions: usize = rows.iter().map(|row| self.seen(*row).len()).sum();
@@ -71,87 +79,21 @@ impl PagedAttention {
         end.saturating_sub(self.window.map_or(end, |window| window as usize))..end
     }
 
-    /// One row's query heads that share a KV head; `query` and `out` are `[group, dim]`.
-    fn attend_group(
-        &self,
-        query: &[f32],
-        row: RowPlace<'_>,
-        (layer, head): (usize, usize),
-        pool: &KvPool,
-        out: &mut [f32],
-        scratch: &mut Vec<f32>,
-    ) {
-        let (dim, block_size) = (self.dim, pool.block_size());
-        let seen = self.seen(row);
-        // Whole blocks are scored; what lies before the window is cut off then.
-        let first = seen.start / block_size * block_size;
-        let (scored, skipped) = (seen.end - first, seen.start - first);
-        let group = query.len() / dim;
-        scratch.resize(block_size * dim + group * (scored + 1), 0.0);
-        let (wide, scores) = scratch.split_at_mut(block_size * dim);
-        let (scores, totals) = scores.split_at_mut(group * scored);
-        let spans = (0..scored).step_by(block_size);
-        let spans = spans.map(|start| start..scored.min(start + block_size));
-        let spans = spans.zip(&row.blocks[first / block_size..]);
-        for (span, block) in spans.clone() {
-            let keys = pool.keys(layer, *block, head, span.len(), wide);
-            for (query, scores) in query.chunks_exact(dim).zip(scores.chunks_exact_mut(scored)) {
-                cpu::dot_rows(keys, query, self.scale, &mut scores[span.clone()]);
-            }
-        }
-        let each = scores.chunks_exact_mut(scored).zip(&mut *totals);
-        for (index, (scores, total)) in each.enumerate() {
-            *total = self.weigh(head * group + index, &mut scores[skipped..]);
-        }
-        out.fill(0.0);
-        for (span, block) in spans {
-            let values = pool.values(layer, *block, head, span.len(), wide);
-            let unseen = skipped.saturating_sub(span.start);
-            for (out, scores) in out.chunks_exact_mut(dim).zip(scores.chunks_exact(scored)) {
-                let scores = &scores[span.start + unseen..span.end];
-                cpu::weighted_sum(&values[unseen * dim..], scores, out);
-            }
-        }
-        for (out, total) in out.chunks_exact_mut(dim).zip(totals) {
-            out.iter_mut().for_each(|x| *x /= *total);
-        }
-    }
-
-    /// Makes weights of a head's scores and returns what they are to be divided by.
-    fn weigh(&self, head: usize, scores: &mut [f32]) -> f32 {
-        if let Some(cap) = self.soft_cap {
-            soft_cap(scores, cap);
-        }
-        let largest = cpu::max(scores);
-        let Some(sinks) = &self.sinks else {
-            cpu::exp_shifted(scores, largest);
-            return cpu::sum(scores);
-        };
-        let largest = if sinks[head] > largest { sinks[head] } else { largest };
-        cpu::exp_shifted(scores, largest);
-        cpu::sum(scores) + cpu::exp(sinks[head] - largest)
-    }
-
     pub(crate) fn bytes(&self) -> u64 {
         self.sinks.as_ref().map_or(0, |sinks| size_of_val(&sinks[..])) as u64
     }
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<AttentionScratch> = RefCell::default();
 }
 
-/// Floats that a thread's scratch grows to at the longest context.
-pub(crate) fn attention_scratch_floats(
-    spec: &ModelSpec,
-    context_length: u32,
-    block_size: u32,
-) -> u64 {
+/// Floats that a thread's scratch grows to.
+pub(crate) fn attention_scratch_floats(spec: &ModelSpec) -> u64 {
     let attention = spec.attention;
     let (group, dim) = match attention.latent {
         None => (attention.heads / attention.kv_heads.max(1), attention.head_dim),
         Some(latent) => (attention.heads, latent.rank.saturating_add(latent.rope_dim)),
     };
-    let block = u64::from(block_size) * u64::from(dim);
-    block.saturating_add(u64::from(group).saturating_mul(u64::from(context_length) + 1))
+    AttentionScratch::floats(group.into(), dim.into())
 }

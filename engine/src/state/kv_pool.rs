@@ -10,18 +10,23 @@ use protocol::step_batch::BlockCopy;
 
 use crate::config::StageConfig;
 use crate::error::EngineError;
+use crate::kernels::attention::{Elements, KEY_GROUP, PagedHead};
 use crate::kernels::cpu;
 use crate::layers::RowPlace;
 
-/// `[layer][block][key, value][kv_head][slot][head_dim]`, allocated once. A layer whose heads
-/// share one vector per position has that one alone, as key and as value.
+/// `[layer][block][key, value][kv_head]`, then a block of one head's keys or values as
+/// `PagedHead` describes it; allocated once. A layer whose heads share one vector per position has
+/// that one alone, as key and as value.
 pub(crate) struct KvPool {
     values: Stored,
+    /// A key rounded to f16, before its dimensions are spread.
+    rounded: Vec<u16>,
     layers: Vec<LayerPages>,
     block_size: usize,
 }
 
 /// The shape of a layer's state, and where it begins.
+#[derive(Clone, Copy)]
 struct LayerPages {
     start: usize,
     heads: usize,
@@ -52,17 +57,15 @@ impl KvPool {
         };
         let block_size = config.kv.block_size as usize;
         let layers = layer_pages(spec, config, config.kv.blocks as usize * block_size);
-        Ok(Self { values: values.ok_or(no_memory)?, layers, block_size })
+        let widest = layers.iter().map(|layer| layer.dim).max();
+        let rounded = vec![0; widest.unwrap_or(0)];
+        Ok(Self { values: values.ok_or(no_memory)?, rounded, layers, block_size })
     }
 
     pub(crate) fn bytes(spec: &ModelSpec, config: &StageConfig) -> u64 {
         let kv = config.kv;
         let tokens = u64::from(kv.blocks) * u64::from(kv.block_size);
         spec.kv_bytes_per_token(config.layers, kv.kv_type).saturating_mul(tokens)
-    }
-
-    pub(crate) fn block_size(&self) -> usize {
-        self.block_size
     }
 
     /// Copies whole blocks in all layers. Ids are in range.
@@ -83,58 +86,57 @@ impl KvPool {
     pub(crate) fn store(&mut self, layer: usize, place: RowPlace<'_>, key: &[f32], value: &[f32]) {
         let position = place.position as usize;
         let block = place.blocks[position / self.block_size];
-        let dim = self.layers[layer].dim;
-        let slot = position % self.block_size * dim;
-        for (which, rows) in [(0, key), (1, value)] {
-            for (head, row) in rows.chunks_exact(dim).enumerate() {
-                let start = self.start(layer, block, which, head) + slot;
-                let range = start..start + dim;
-                match &mut self.values {
-                    Stored::F16(values) => {
-                        cpu::f32_to_f16(row, values[range].reinterpret_cast_mut());
-                    }
-                    Stored::F32(values) => values[range].copy_from_slice(row),
-                }
+        let LayerPages { dim, shared, .. } = self.layers[layer];
+        let slot = position % self.block_size;
+        let group = slot / KEY_GROUP * KEY_GROUP;
+        for (head, key) in key.chunks_exact(dim).enumerate() {
+            let start = self.start(layer, block, 0, head);
+            if shared {
+                self.write(start + slot * dim, key);
+            } else {
+                self.spread(start + group * dim + slot % KEY_GROUP, key);
             }
+        }
+        for (head, value) in value.chunks_exact(dim).enumerate() {
+            self.write(self.start(layer, block, 1, head) + slot * dim, value);
         }
     }
 
-    /// The first `count` keys of `head` in `block`, `[count, head_dim]`; widened into `space`.
-    pub(crate) fn keys<'a>(
-        &'a self,
-        layer: usize,
-        block: BlockId,
-        head: usize,
-        count: usize,
-        space: &'a mut [f32],
-    ) -> &'a [f32] {
-        let start = self.start(layer, block, 0, head);
-        self.read(start, count * self.layers[layer].dim, space)
+    /// The keys and values of `head` in `layer`.
+    pub(crate) fn head(&self, layer: usize, head: usize) -> PagedHead<'_> {
+        let (first, pages) = (BlockId(0), &self.layers[layer]);
+        PagedHead {
+            elements: match &self.values {
+                Stored::F16(values) => Elements::F16(values),
+                Stored::F32(values) => Elements::F32(values),
+            },
+            row_keys: pages.shared,
+            keys: self.start(layer, first, 0, head),
+            values: self.start(layer, first, usize::from(!pages.shared), head),
+            stride: pages.block_values(self.block_size),
+            block_size: self.block_size,
+            key_dim: pages.dim,
+            value_dim: pages.dim,
+        }
     }
 
-    /// As `keys`, of the values.
-    pub(crate) fn values<'a>(
-        &'a self,
-        layer: usize,
-        block: BlockId,
-        head: usize,
-        count: usize,
-        space: &'a mut [f32],
-    ) -> &'a [f32] {
-        let which = usize::from(!self.layers[layer].shared);
-        let start = self.start(layer, block, which, head);
-        self.read(start, count * self.layers[layer].dim, space)
+    fn write(&mut self, start: usize, row: &[f32]) {
+        let range = start..start + row.len();
+        match &mut self.values {
+            Stored::F16(stored) => cpu::f32_to_f16(row, stored[range].reinterpret_cast_mut()),
+            Stored::F32(stored) => stored[range].copy_from_slice(row),
+        }
     }
 
-    fn read<'a>(&'a self, start: usize, count: usize, space: &'a mut [f32]) -> &'a [f32] {
-        let range = start..start + count;
-        match &self.values {
-            Stored::F32(values) => &values[range],
-            Stored::F16(values) => {
-                let space = &mut space[..range.len()];
-                cpu::f16_to_f32(values[range].reinterpret_cast(), space);
-                space
+    /// Writes the dimensions of a key to their places in its group.
+    fn spread(&mut self, start: usize, key: &[f32]) {
+        match &mut self.values {
+            Stored::F16(stored) => {
+                let rounded = &mut self.rounded[..key.len()];
+                cpu::f32_to_f16(key, rounded.reinterpret_cast_mut());
+                spread(rounded, &mut stored[start..]);
             }
+            Stored::F32(stored) => spread(key, &mut stored[start..]),
         }
     }
 
@@ -159,6 +161,12 @@ fn layer_pages(spec: &ModelSpec, config: &StageConfig, tokens: usize) -> Vec<Lay
         pages
     };
     spec.layers[config.layers.indices()].iter().map(pages).collect()
+}
+
+fn spread<T: Copy>(key: &[T], group: &mut [T]) {
+    for (value, place) in key.iter().zip(group.iter_mut().step_by(KEY_GROUP)) {
+        *place = *value;
+    }
 }
 
 /// Pages that are never written stay unbacked, so a large pool costs what is used of it.

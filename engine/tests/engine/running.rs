@@ -11,7 +11,7 @@ use protocol::step_batch::{Sample, SampledToken, SequenceRows, SequenceStart, St
 
 use crate::random_model::{Random, RandomModel};
 
-pub(crate) const BLOCK_SIZE: u32 = 8;
+pub(crate) const BLOCK_SIZE: u32 = 16;
 
 pub(crate) fn config(
     layers: LayerRange,

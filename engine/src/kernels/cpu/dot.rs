@@ -1,12 +1,8 @@
-//! Sums and dot products with one order of accumulation, fixed by the length alone.
+//! Sums with one order of accumulation, fixed by the length alone.
 
 /// Partial sums kept side by side; four AVX2 registers.
 const LANES: usize = 32;
 
-widened! {
-    /// `out[i] = scale * rows[i] . x` for each row of `rows` (`[out.len(), x.len()]`).
-    fn dot_rows(rows: &[f32], x: &[f32], scale: f32, out: &mut [f32]) = dot_rows_body
-}
 widened! {
     /// The largest value; NaN values are passed over.
     fn max(x: &[f32]) -> f32 = max_body
@@ -31,31 +27,18 @@ widened! {
 }
 
 #[inline(always)]
-fn dot_rows_body(rows: &[f32], x: &[f32], scale: f32, out: &mut [f32]) {
-    for (row, out) in rows.chunks_exact(x.len()).zip(out) {
-        *out = scale * dot_body(row, x);
-    }
-}
-
-#[inline(always)]
-fn dot_body(a: &[f32], b: &[f32]) -> f32 {
-    let b = &b[..a.len()];
+fn squares_body(x: &[f32]) -> f32 {
     let mut lanes = [0.0f32; LANES];
-    let ((a_chunks, a_tail), (b_chunks, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    for chunk in chunks {
         for i in 0..LANES {
-            lanes[i] += a[i] * b[i];
+            lanes[i] += chunk[i] * chunk[i];
         }
     }
-    for (lane, (a, b)) in lanes.iter_mut().zip(a_tail.iter().zip(b_tail)) {
-        *lane += a * b;
+    for (lane, x) in lanes.iter_mut().zip(tail) {
+        *lane += x * x;
     }
     fold(lanes)
-}
-
-#[inline(always)]
-fn squares_body(x: &[f32]) -> f32 {
-    dot_body(x, x)
 }
 
 #[inline(always)]
@@ -133,19 +116,17 @@ mod tests {
     #[test]
     fn avx2_and_the_baseline_give_the_same_bits_at_every_length() {
         for n in [1, 7, 8, 16, 31, 32, 33, 64, 100, 896] {
-            let (a, mut b) = (ramp(n), ramp(n));
-            b.reverse();
-            let mut wide = [0.0];
-            dot_rows(&a, &b, 1.0, &mut wide);
-            assert_eq!(wide[0].to_bits(), dot_body(&a, &b).to_bits(), "length {n}");
-            assert_eq!(sum(&a).to_bits(), sum_body(&a).to_bits(), "length {n}");
+            let x = ramp(n);
+            let squares = (sum_of_squares(&x).to_bits(), squares_body(&x).to_bits());
+            assert_eq!(squares.0, squares.1, "length {n}");
+            assert_eq!(sum(&x).to_bits(), sum_body(&x).to_bits(), "length {n}");
         }
     }
 
     #[test]
-    fn a_dot_product_agrees_with_one_in_double_precision() {
-        let (a, b) = (ramp(1000), ramp(1000));
-        let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-        assert!((f64::from(dot_body(&a, &b)) - exact).abs() < 1e-3);
+    fn a_sum_of_squares_agrees_with_one_in_double_precision() {
+        let x = ramp(1000);
+        let exact: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+        assert!((f64::from(squares_body(&x)) - exact).abs() < 1e-3);
     }
 }

@@ -10,6 +10,27 @@ widened! {
     fn silu_times(gate: &mut [f32], up: &[f32]) = silu_times_body
 }
 
+widened! {
+    /// `x[i] = cap * tanh(x[i] / cap)`
+    fn soft_cap(x: &mut [f32], cap: f32) = soft_cap_body
+}
+
+#[inline(always)]
+fn soft_cap_body(x: &mut [f32], cap: f32) {
+    for x in x {
+        *x = cap * tanh(*x / cap);
+    }
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    // Where the difference of two nearly equal numbers would lose digits, the series does not.
+    if x.abs() < 0.01 {
+        return x - x * x * x / 3.0;
+    }
+    2.0 / (1.0 + exp(-2.0 * x)) - 1.0
+}
+
 #[inline(always)]
 fn exp_shifted_body(x: &mut [f32], shift: f32) {
     for x in x {

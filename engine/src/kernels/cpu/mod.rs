@@ -31,6 +31,6 @@ mod dot;
 mod exp;
 mod halves;
 
-pub(crate) use dot::{add, dot_rows, max, scale_into, sum, sum_of_squares, weighted_sum};
-pub(crate) use exp::{exp, exp_shifted, silu_times};
-pub(crate) use halves::{f16_to_f32, f32_to_f16, round_to_bf16};
+pub(crate) use dot::{add, max, scale_into, sum, sum_of_squares, weighted_sum};
+pub(crate) use exp::{exp, exp_shifted, silu_times, soft_cap};
+pub(crate) use halves::{f32_to_f16, round_to_bf16};
