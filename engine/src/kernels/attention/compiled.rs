@@ -4,7 +4,7 @@ use super::SPAN;
 use super::element::{Element, F16, F32};
 use super::paged_head::{Elements, KEY_GROUP};
 pub(super) use super::passes::Pass;
-use super::passes::{last_values, scores, values};
+use super::passes::{last_values, row_scores, scores, values};
 use crate::kernels::KernelSet;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::lanes::{Avx2, Avx512};
@@ -110,6 +110,13 @@ unsafe fn span_scores<V: Lanes, E: Element, const H: usize, const G: usize>(
     query: *const f32,
     weights: *mut f32,
 ) -> usize {
+    if pass.head.row_keys {
+        for position in pass.span.clone() {
+            // SAFETY: the caller's promise.
+            unsafe { row_scores::<V, E, H>(pass, position, query, weights.add(position % SPAN)) };
+        }
+        return H;
+    }
     let mut position = pass.span.start / KEY_GROUP * KEY_GROUP;
     while position < pass.span.end {
         // SAFETY: the caller's promise; a group lies within a block and within a row of weights.

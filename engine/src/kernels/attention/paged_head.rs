@@ -15,10 +15,13 @@ pub(crate) enum Elements<'a> {
     F32(&'a [f32]),
 }
 
-/// A block's keys are `[slot / 16][key_dim][slot % 16]`, its values `[slot][value_dim]`.
+/// A block's values are `[slot][value_dim]`. Its keys are `[slot / 16][key_dim][slot % 16]`, or
+/// `[slot][key_dim]` where a vector is key and value at once.
 #[derive(Clone, Copy)]
 pub(crate) struct PagedHead<'a> {
     pub(crate) elements: Elements<'a>,
+    /// Whether keys lie row after row.
+    pub(crate) row_keys: bool,
     /// Where the head's keys and values begin in block 0, in elements.
     pub(crate) keys: usize,
     pub(crate) values: usize,
@@ -50,6 +53,17 @@ impl PagedHead<'_> {
     pub(super) unsafe fn key_group(&self, blocks: &[BlockId], position: usize) -> *const u8 {
         let group = position % self.block_size / KEY_GROUP * KEY_GROUP;
         let offset = self.keys + group * self.key_dim;
+        // SAFETY: the caller's promise: the block is one of the pool's.
+        unsafe { self.at(blocks, position, offset) }
+    }
+
+    /// The key at `position`, where keys lie row after row.
+    ///
+    /// # Safety
+    /// The head holds the position.
+    #[inline(always)]
+    pub(super) unsafe fn key_row(&self, blocks: &[BlockId], position: usize) -> *const u8 {
+        let offset = self.keys + position % self.block_size * self.key_dim;
         // SAFETY: the caller's promise: the block is one of the pool's.
         unsafe { self.at(blocks, position, offset) }
     }

@@ -12,6 +12,9 @@ use super::element::Element;
 use super::paged_head::{KEY_GROUP, PagedHead};
 use crate::kernels::lanes::Lanes;
 
+/// Of a vector.
+const LANES: usize = 16;
+
 /// A span of one row, and the heads that look at it.
 pub(super) struct Pass<'a> {
     pub(super) head: &'a PagedHead<'a>,
@@ -58,6 +61,52 @@ pub(super) unsafe fn scores<V: Lanes, E: Element, const H: usize, const G: usize
             for (g, acc) in acc.into_iter().enumerate() {
                 V::store(acc, out.add(h * SPAN + g * KEY_GROUP));
             }
+        }
+    }
+}
+
+/// Dot products of `H` queries with the key at `position`, which lies in a row. `out` is the
+/// place of the first.
+///
+/// The chains are those of 16 lanes, which are then added pairwise, halves onto halves.
+///
+/// # Safety
+/// As `Lanes`; the head holds the position, `query` has `H` rows, `out` places in `H` rows of
+/// `SPAN`.
+#[inline(always)]
+pub(super) unsafe fn row_scores<V: Lanes, E: Element, const H: usize>(
+    pass: &Pass<'_>,
+    position: usize,
+    query: *const f32,
+    out: *mut f32,
+) {
+    let dim = pass.head.key_dim;
+    let whole = dim / LANES * LANES;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let key = pass.head.key_row(pass.blocks, position);
+        let mut acc = [V::splat_f32(0.0); H];
+        for d in (0..whole).step_by(LANES) {
+            let part = E::load::<V>(key.add(d * E::BYTES));
+            for (h, acc) in acc.iter_mut().enumerate() {
+                *acc = V::fma(V::load_f32(query.add(h * dim + d)), part, *acc);
+            }
+        }
+        for (h, acc) in acc.into_iter().enumerate() {
+            let mut lanes = [0.0; LANES];
+            V::store(acc, lanes.as_mut_ptr());
+            for d in whole..dim {
+                let lane = &mut lanes[d - whole];
+                *lane = (*query.add(h * dim + d)).mul_add(E::value(key.add(d * E::BYTES)), *lane);
+            }
+            let mut width = LANES / 2;
+            while width > 0 {
+                for i in 0..width {
+                    lanes[i] += lanes[i + width];
+                }
+                width /= 2;
+            }
+            *out.add(h * SPAN) = lanes[0];
         }
     }
 }

@@ -50,6 +50,7 @@ impl Filled {
                 true => Elements::F16(&self.halves),
                 false => Elements::F32(&self.elements),
             },
+            row_keys: false,
             keys: 0,
             values: self.block_size * self.dim,
             stride: 2 * self.block_size * self.dim,
@@ -144,4 +145,34 @@ fn spans_end_at_the_same_places_wherever_a_window_begins() {
     assert_eq!(all, [0..256, 256..512, 512..600]);
     let window: Vec<_> = spans(&(300..600)).collect();
     assert_eq!(window, [300..512, 512..600]);
+}
+
+#[test]
+fn a_vector_that_is_key_and_value_at_once_gives_the_same_bits_in_every_set() {
+    for (dim, heads) in [(64, 5), (72, 2), (576, 4)] {
+        let mut filled = Filled::new(300, dim, 16);
+        // The values of every block, which follow its keys, are both.
+        filled.keys.clone_from(&filled.values);
+        let query = filled.query(heads);
+        let row = asked(&filled, &query, 0..300);
+        let shared = |halves| {
+            let head = filled.head(halves);
+            PagedHead { row_keys: true, keys: head.values, ..head }
+        };
+        let attended = |set, halves| {
+            let mut out = vec![f32::NAN; query.len()];
+            attend(set, &row, &shared(halves), &mut out, &mut AttentionScratch::default());
+            out
+        };
+        let bits = attended(KernelSet::Portable, true);
+        for (head, out) in bits.chunks_exact(dim).enumerate() {
+            for (out, exact) in out.iter().zip(filled.plain(&row, head)) {
+                assert!((f64::from(*out) - exact).abs() < 1e-5, "{out} {exact} {dim}");
+            }
+        }
+        for set in KernelSet::available() {
+            assert_eq!(attended(set, true), bits, "{set} {dim}");
+            assert_eq!(attended(set, false), bits, "{set} {dim}");
+        }
+    }
 }
