@@ -14,14 +14,14 @@ pub struct LlamaCpp {
 }
 
 impl LlamaCpp {
-    /// Starts `peers/llama_cpp.py` with `python`, an interpreter that has llama-cpp-python.
+    /// Starts `peers/time_llama_cpp.py` with `python`, an interpreter that has llama-cpp-python.
     pub fn start(
         python: &Path,
         model: &Path,
         threads: usize,
         context: u32,
     ) -> Result<Self, Box<dyn Error>> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/llama_cpp.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/time_llama_cpp.py");
         let mut child = Command::new(python)
             .arg(script)
             .arg(model)

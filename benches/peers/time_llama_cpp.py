@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """llama.cpp as a peer: loads a GGUF once, then times what it is asked on standard input.
 
-  llama_cpp.py MODEL.gguf THREADS CONTEXT
+  time_llama_cpp.py MODEL.gguf THREADS CONTEXT
 
 Lines in:  prefill TOKENS | decode TOKENS CONTEXT      Lines out: "ready VERSION", then seconds.
 Needs the PyPI package llama-cpp-python, built with native flags:
