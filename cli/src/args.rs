@@ -228,6 +228,13 @@ pub(crate) enum ModelCommand {
     #[command(after_help = "Examples:\n  trireme model describe demo\n  \
                       trireme model describe demo -o json")]
     Describe { model: String },
+    /// What a model on this machine's disk is, and what of it would not work; needs no cluster.
+    #[command(after_help = "Examples:\n  trireme model inspect ./llama-3.2-3b-q4_k_m.gguf\n  \
+                            trireme model inspect ./Qwen2.5-7B-Instruct -o json")]
+    Inspect {
+        /// GGUF file (the first of several) or Hugging Face directory.
+        path: PathBuf,
+    },
     /// Plan a model, place it, serve it.
     #[command(after_help = "Examples:\n  trireme model deploy demo\n  \
                             trireme model deploy llama --stages 3 --context-length 8192")]

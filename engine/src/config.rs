@@ -49,7 +49,7 @@ impl StageConfig {
     }
 
     /// Everything that loading and running rely on.
-    pub(crate) fn check(&self, spec: &ModelSpec) -> Result<(), EngineError> {
+    pub fn check(&self, spec: &ModelSpec) -> Result<(), EngineError> {
         let (range, layers) = (self.layers, spec.layer_count());
         if range.start >= range.end || range.end.0 > layers {
             return Err(EngineError::BadLayerRange { range, layers });

@@ -4,6 +4,7 @@ mod chat;
 mod cluster;
 mod coordinator;
 mod generate;
+mod inspect;
 mod keys;
 mod model;
 mod node;

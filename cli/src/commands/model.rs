@@ -1,10 +1,10 @@
-//! `trireme model`: import, ls, describe, deploy, undeploy.
+//! `trireme model`: import, inspect, ls, describe, deploy, undeploy.
 
 use protocol::admin::{DeployModel, DeployOptions, ImportModel, List, ModelView, OperationView};
 use protocol::model_spec::KvType;
 use protocol::plan::ActivationType;
 
-use super::{confirm, operation};
+use super::{confirm, inspect, operation};
 use crate::args::{ActivationArg, KvArg, ModelCommand, Placement};
 use crate::client::Client;
 use crate::error::CliError;
@@ -24,6 +24,7 @@ pub(crate) async fn run(
             let view: ModelView = client.get(&format!("/admin/v1/models/{model}")).await?;
             output.describe("Model", &view)
         }
+        ModelCommand::Inspect { path } => inspect::run(&path, output),
         ModelCommand::Import { path, name, node, wait } => {
             let path = std::path::absolute(&path).unwrap_or(path).display().to_string();
             let body = ImportModel { name, path, node };
