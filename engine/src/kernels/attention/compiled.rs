@@ -30,7 +30,7 @@ pub(super) fn passes(set: KernelSet, elements: Elements<'_>) -> Passes {
 fn passes_of<E: Element>(set: KernelSet) -> Passes {
     match set {
         #[cfg(target_arch = "x86_64")]
-        KernelSet::Avx512Vnni => {
+        KernelSet::Avx512Vnni | KernelSet::Amx => {
             Passes { scores: avx512::all_scores::<E>, values: avx512::all_values::<E> }
         }
         #[cfg(target_arch = "x86_64")]
