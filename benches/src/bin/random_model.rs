@@ -24,11 +24,11 @@ struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum Shape {
     #[value(name = "qwen2.5-0.5b")]
-    HalfBillion,
+    QwenHalf,
     #[value(name = "llama3.2-1b")]
-    OneBillion,
+    LlamaOne,
     #[value(name = "llama3.1-8b")]
-    EightBillion,
+    LlamaEight,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -56,9 +56,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         Weights::Bf16 => WeightMix::uniform(WeightType::BF16),
     };
     let mut model = match arguments.shape {
-        Shape::HalfBillion => RandomModel::qwen2_half_billion(24, weights, 1),
-        Shape::OneBillion => RandomModel::llama_one_billion(weights, 1),
-        Shape::EightBillion => RandomModel {
+        Shape::QwenHalf => RandomModel::qwen2_half_billion(24, weights, 1),
+        Shape::LlamaOne => RandomModel::llama_one_billion(weights, 1),
+        Shape::LlamaEight => RandomModel {
             architecture: Architecture::Llama,
             layers: 32,
             hidden: 4096,
