@@ -123,7 +123,7 @@ mod group {
 
     async fn found(folder: &std::path::Path) -> String {
         let made = crate::init(InitOptions {
-            name: "c1".into(),
+            name: "c0".into(),
             data_dir: folder.to_owned(),
             cluster: "lab".into(),
             address: "127.0.0.1:1".into(),
