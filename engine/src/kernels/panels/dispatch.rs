@@ -87,14 +87,21 @@ fn layout_of<T: PanelType>() -> Layout {
 }
 
 fn pack<T: PanelType>(rows: &[u8], columns: usize, panel: &mut [u8]) -> bool {
+    /// Units that are filled together: they stay in the first-level cache.
+    const TOGETHER_BYTES: usize = 4096;
     let row_bytes = columns / T::BLOCK_COLUMNS * T::BLOCK_BYTES;
     let unit_file_bytes = T::UNIT_COLUMNS / T::BLOCK_COLUMNS * T::BLOCK_BYTES;
+    let together = (TOGETHER_BYTES / T::UNIT_BYTES).max(1);
     let mut finite = true;
-    for (i, unit) in panel.chunks_exact_mut(T::UNIT_BYTES).enumerate() {
+    for (i, units) in panel.chunks_mut(together * T::UNIT_BYTES).enumerate() {
+        let start = i * together * unit_file_bytes;
+        let end = row_bytes.min(start + together * unit_file_bytes);
         for (row, bytes) in rows.chunks_exact(row_bytes).enumerate() {
-            let bytes = &bytes[i * unit_file_bytes..row_bytes.min((i + 1) * unit_file_bytes)];
-            for (index, block) in bytes.chunks_exact(T::BLOCK_BYTES).enumerate() {
-                finite &= T::pack(block, index, &mut Lane::new(unit, row));
+            let of_units = bytes[start..end].chunks(unit_file_bytes);
+            for (bytes, unit) in of_units.zip(units.chunks_exact_mut(T::UNIT_BYTES)) {
+                for (index, block) in bytes.chunks_exact(T::BLOCK_BYTES).enumerate() {
+                    finite &= T::pack(block, index, &mut Lane::new(unit, row));
+                }
             }
         }
     }
@@ -169,7 +176,7 @@ compiled!(
     [1 => 1, 2 => 2, 3..=4 => 4, _ => 8]
 );
 #[cfg(target_arch = "x86_64")]
-compiled!(avx2, Avx2, #[target_feature(enable = "avx2,fma,f16c")] [1 => 1, _ => 4]);
+compiled!(avx2, Avx2, #[target_feature(enable = "avx2,fma,f16c")] [1 => 1, 2 => 2, _ => 4]);
 compiled!(portable, Portable, [1 => 1, _ => 4]);
 
 /// Whole tiles of rows by the matrix unit, the others by AVX-512.
