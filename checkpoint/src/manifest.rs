@@ -9,6 +9,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Checkpoint;
 use crate::error::CheckpointError;
+use crate::layout::check_numbers;
 use crate::tensor::{TensorEntry, TensorPlace};
 
 mod chunk_layout;
@@ -69,6 +70,7 @@ impl Manifest {
     /// Decodes and checks: a manifest that comes back is consistent with itself.
     pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let manifest: Self = encoding::decode("manifest", bytes)?;
+        check_numbers(Path::new(&manifest.name), &manifest.spec)?;
         chunk_layout::check(&manifest)?;
         Ok(manifest)
     }

@@ -101,7 +101,8 @@ fn measure(compute: &Compute, weight: WeightType, options: &Options) -> String {
             .map(|_| {
                 let start = Instant::now();
                 for matrix in next.by_ref().take(products) {
-                    multiply(compute, &[Product::new(&matrices[matrix], &mut out)], &x, &mut space);
+                    let mut products = [Product::new(&matrices[matrix], &mut out)];
+                    multiply(compute, &mut products, &x, &mut space);
                 }
                 start.elapsed().as_secs_f64() / products as f64
             })

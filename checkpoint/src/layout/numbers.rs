@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use protocol::model_spec::{ExpertSpec, LatentSpec, ModelSpec, RopeScaling, RopeSpec};
+use protocol::model_spec::{Activation, ExpertSpec, LatentSpec, ModelSpec, RopeScaling, RopeSpec};
 
 use crate::error::CheckpointError;
 
@@ -43,6 +43,7 @@ fn find_bad(spec: &ModelSpec) -> Option<Bad> {
             })
         })
         .or_else(|| attention.latent.as_ref().and_then(bad_latent))
+        .or_else(|| bad_clamp(spec))
         .or_else(|| spec.experts.as_ref().and_then(bad_experts))
         .or_else(|| {
             let good = spec.norm_epsilon >= 0.0 && spec.norm_epsilon < 1.0;
@@ -70,6 +71,13 @@ fn bad_latent(latent: &LatentSpec) -> Option<Bad> {
         ("rotated part of a head", latent.rope_dim, HEADS_MAX),
         ("value length", latent.value_dim, HEADS_MAX),
     ])
+}
+
+fn bad_clamp(spec: &ModelSpec) -> Option<Bad> {
+    let Activation::ClampedSwiglu { alpha, limit } = spec.activation else { return None };
+    let good = alpha.is_finite() && limit.is_finite() && limit >= 0.0;
+    let expected = "a finite number of at least 0".to_owned();
+    (!good).then(|| ("limit of the activation", limit.to_string(), expected))
 }
 
 fn bad_experts(experts: &ExpertSpec) -> Option<Bad> {

@@ -4,7 +4,7 @@ use std::fs;
 
 use protocol::ids::Digest;
 use protocol::limits::CHUNK_BYTES_MAX;
-use protocol::model_spec::{Architecture, LayerRange};
+use protocol::model_spec::{Activation, Architecture, LayerRange};
 
 use super::{fixture, tiny_file};
 use crate::testing::{RandomModel, write_random_gguf};
@@ -105,4 +105,23 @@ fn a_manifest_that_leaves_its_files_or_its_tensors_is_refused() {
     refused(&|m| m.tensors[0].bytes += 1);
     refused(&|m| m.chunks[2].offset += 1);
     refused(&|m| m.chunks.truncate(4));
+}
+
+#[test]
+fn a_manifest_from_elsewhere_obeys_the_limits_of_a_file_that_is_opened_here() {
+    let (_folder, path) = tiny_file(Architecture::Llama, WeightType::F16);
+    let good = build(&path);
+    let refused = |field: &str, change: &dyn Fn(&mut Manifest)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        let error = Manifest::decode(&bad.encode().expect("encodes")).expect_err("no such size");
+        assert!(error.to_string().contains(field), "{error}");
+    };
+    refused("hidden size", &|m| m.spec.hidden_size = 0);
+    refused("key-value heads", &|m| m.spec.attention.kv_heads = 3);
+    refused("soft cap of the logits", &|m| m.spec.logit_soft_cap = Some(f32::NAN));
+    let limit = f32::NAN;
+    refused("limit of the activation", &|m| {
+        m.spec.activation = Activation::ClampedSwiglu { alpha: 1.0, limit };
+    });
 }

@@ -94,10 +94,11 @@ impl ComputePool {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         IN_REGION.set(true);
         let region = Region::open(self, tasks, task);
-        self.shared.take_tasks(tasks, task);
+        let own = catch_unwind(AssertUnwindSafe(|| self.shared.take_tasks(tasks, task)));
         drop(region);
-        let panic = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(panic) = panic {
+        // Taken in any case: the next region must not find it.
+        let others = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(panic) = own.err().or(others) {
             resume_unwind(panic);
         }
     }
@@ -162,7 +163,12 @@ impl Shared {
                 // SAFETY: as above.
                 let run = || self.take_tasks(tasks, unsafe { &*task });
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-                    *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+                    let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+                    match &mut *first {
+                        None => *first = Some(panic),
+                        // Its drop may panic too, and this thread must leave the region.
+                        Some(_) => std::mem::forget(panic),
+                    }
                 }
             }
             self.state.0.fetch_sub(1, Ordering::Release);
@@ -270,6 +276,22 @@ mod tests {
             pool.run(2, &|_| {
                 both.wait();
             });
+        }
+    }
+
+    #[test]
+    fn panics_on_every_thread_at_once_leave_nothing_for_the_next_region() {
+        let pool = ComputePool::new(2, || {});
+        for _ in 0..20 {
+            let both = std::sync::Barrier::new(2);
+            let panics = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(2, &|_| {
+                    both.wait();
+                    panic!("on both threads");
+                });
+            }));
+            assert!(panics.is_err());
+            pool.run(2, &|_| {});
         }
     }
 

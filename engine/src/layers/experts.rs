@@ -76,7 +76,8 @@ impl Experts {
         out.fill(0.0);
         for (id, expert) in self.experts.iter().enumerate() {
             let column = weights.iter().skip(id).step_by(count);
-            let chosen = column.enumerate().filter(|(_, weight)| **weight >= 0.0);
+            // A weight that is no number is kept: it must show in the logits.
+            let chosen = column.enumerate().filter(|(_, w)| w.is_nan() || **w >= 0.0);
             let mut rows = 0;
             for (row, _) in chosen.clone() {
                 gathered[rows * hidden..(rows + 1) * hidden]

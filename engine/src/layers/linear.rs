@@ -44,8 +44,9 @@ pub(crate) fn forward_all<const N: usize>(
     x: &[f32],
     scratch: &mut MatmulScratch,
 ) {
-    let products = layers.each_mut().map(|(layer, out)| Product::new(&layer.weight.packed, out));
-    panels::multiply(&scratch.compute, &products, x, &mut scratch.input);
+    let mut products =
+        layers.each_mut().map(|(layer, out)| Product::new(&layer.weight.packed, out));
+    panels::multiply(&scratch.compute, &mut products, x, &mut scratch.input);
     for (layer, out) in layers {
         if let Some(bias) = &layer.bias {
             out.chunks_exact_mut(bias.len()).for_each(|row| cpu::add(row, bias));
@@ -56,7 +57,7 @@ pub(crate) fn forward_all<const N: usize>(
 /// `out[r, o] = weight[o] . x[r]` (`[rows, outputs]`), for `x` of `[rows, inputs]`.
 pub(crate) fn multiply(weight: &Matrix, x: &[f32], out: &mut [f32], scratch: &mut MatmulScratch) {
     let product = Product::new(&weight.packed, out);
-    panels::multiply(&scratch.compute, &[product], x, &mut scratch.input);
+    panels::multiply(&scratch.compute, &mut [product], x, &mut scratch.input);
 }
 
 /// Space of a stage's matrix products, and the threads that compute them.

@@ -59,7 +59,8 @@ impl AttentionSpec {
 
     /// Values of all q heads as they meet the shared vector; 0 without one.
     pub fn latent_query_width(&self) -> u64 {
-        self.latent.map_or(0, |l| u64::from(self.heads) * u64::from(l.rank + l.rope_dim))
+        self.latent
+            .map_or(0, |l| u64::from(self.heads) * (u64::from(l.rank) + u64::from(l.rope_dim)))
     }
 
     /// What scores are multiplied by.

@@ -38,7 +38,10 @@ impl PagedHead<'_> {
         let keys = self.keys + self.block_size * self.key_dim;
         let values = self.values + self.block_size * self.value_dim;
         let (end, count) = (keys.max(values), self.elements.len());
-        let fits = |block: &BlockId| (block.0 as usize) * self.stride + end <= count;
+        let fits = |block: &BlockId| {
+            let start = (block.0 as usize).checked_mul(self.stride);
+            start.and_then(|start| start.checked_add(end)).is_some_and(|end| end <= count)
+        };
         let needed = positions.end.div_ceil(self.block_size);
         self.block_size.is_multiple_of(KEY_GROUP)
             && blocks.len() >= needed

@@ -12,8 +12,8 @@ const HUGE_PAGE: usize = 2 << 20;
 
 /// `[rows, columns]`, 16 rows after 16 rows.
 pub struct PackedMatrix {
-    pub rows: usize,
-    pub columns: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
     weight: WeightType,
     panel_bytes: usize,
     memory: Memory,

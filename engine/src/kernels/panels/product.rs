@@ -64,7 +64,13 @@ impl InputSpace {
 /// Computes all `products` of the rows of `x` (`[rows, columns]`), which is rounded once for all.
 ///
 /// Each output is summed in one order, by one thread, whatever the rows and products beside it.
-pub fn multiply(compute: &Compute, products: &[Product<'_>], x: &[f32], space: &mut InputSpace) {
+pub fn multiply(
+    compute: &Compute,
+    products: &mut [Product<'_>],
+    x: &[f32],
+    space: &mut InputSpace,
+) {
+    let products = &*products;
     let Some(columns) = products.first().map(|product| product.weight.columns) else { return };
     let rows = x.len() / columns.max(1);
     for product in products {

@@ -216,7 +216,7 @@ impl Case {
         let mut space = InputSpace::with_capacity(rows, self.columns);
         let mut out = vec![f32::NAN; rows * self.outputs()];
         let x = &self.x[from * self.columns..(from + rows) * self.columns];
-        multiply(compute, &[Product::new(packed, &mut out)], x, &mut space);
+        multiply(compute, &mut [Product::new(packed, &mut out)], x, &mut space);
         out
     }
 
