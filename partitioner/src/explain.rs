@@ -3,6 +3,7 @@
 use crate::chain::Chain;
 use crate::cost::memory::StageBytes;
 use crate::error::PlanError;
+use crate::objective::StageCount;
 use crate::planned::{Alternative, layers};
 use crate::problem::Problem;
 
@@ -37,12 +38,13 @@ pub(crate) fn why_not(problem: &Problem<'_>, chains: &[Chain]) -> PlanError {
     let usable =
         problem.devices.iter().filter(|d| (0..problem.layers).any(|l| !d.ends(l).is_empty()));
     let count = usable.count() as u32;
-    let asked = problem.objective.stages;
-    if let Some(asked) = asked.filter(|asked| count < *asked) {
-        return PlanError::TooFewDevices { asked, usable: count };
-    }
-    if let (Some(asked), Some(fewest)) = (asked, chains.first()) {
-        return too_few_stages(problem, asked, fewest);
+    if let StageCount::Exactly(asked) = problem.objective.stages {
+        if count < asked {
+            return PlanError::TooFewDevices { asked, usable: count };
+        }
+        if let Some(fewest) = chains.first() {
+            return too_few_stages(problem, asked, fewest);
+        }
     }
     let covered = furthest(problem);
     if covered == problem.layers {

@@ -19,13 +19,14 @@ mod verify;
 pub use booked::{Booking, booked};
 pub use cluster::{Candidate, Cluster};
 pub use error::PlanError;
-pub use objective::Objective;
+pub use objective::{Objective, StageCount};
 pub use planned::{Alternative, Planned, Prediction};
 pub use verify::verify;
 
 use protocol::ids::Digest;
 use protocol::model_spec::ModelSpec;
 
+use crate::chain::Chain;
 use crate::problem::Problem;
 
 /// The fastest placement that fits, its prediction, and what else was looked at.
@@ -41,9 +42,13 @@ pub fn plan(
         return Err(PlanError::NoDevice);
     }
     let chains = chain::by_stage_count(&problem);
+    let count = |c: &Chain| c.stages.len() as u32;
     let best = match objective.stages {
-        Some(stages) => chains.iter().find(|c| c.stages.len() == stages as usize),
-        None => chains.iter().min_by(|a, b| a.seconds_per_token.total_cmp(&b.seconds_per_token)),
+        StageCount::Fastest => {
+            chains.iter().min_by(|a, b| a.seconds_per_token.total_cmp(&b.seconds_per_token))
+        }
+        StageCount::Exactly(stages) => chains.iter().find(|c| count(c) == stages),
+        StageCount::Near(stages) => chains.iter().min_by_key(|c| count(c).abs_diff(stages)),
     };
     let Some(best) = best else {
         return Err(explain::why_not(&problem, &chains));

@@ -5,6 +5,17 @@ use protocol::plan::ActivationType;
 
 use crate::error::PlanError;
 
+/// How many pipeline stages a plan may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StageCount {
+    /// As many as are fastest.
+    #[default]
+    Fastest,
+    Exactly(u32),
+    /// The possible count that is closest to this one, of two the lower: what keeps a service up.
+    Near(u32),
+}
+
 /// Resolved wishes of a deployment; the plan's KV pool holds at least one sequence of
 /// `context_length` tokens and at most `sequences_max` of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +26,7 @@ pub struct Objective {
     pub block_size: u32,
     pub kv_type: KvType,
     pub activation: ActivationType,
-    /// Exactly this many stages, instead of what is fastest.
-    pub stages: Option<u32>,
+    pub stages: StageCount,
     /// Upper bound of the KV pool's bytes on one device.
     pub kv_bytes_max: Option<u64>,
     /// Prompt length that the predicted time to first token is for.
@@ -36,7 +46,7 @@ impl Objective {
             block_size: 16,
             kv_type: KvType::F16,
             activation: ActivationType::F32,
-            stages: None,
+            stages: StageCount::Fastest,
             kv_bytes_max: None,
             prompt_tokens: 512,
         }
@@ -51,7 +61,12 @@ impl Objective {
         check("sequences_max", self.sequences_max, 1024)?;
         check("step_tokens_max", self.step_tokens_max, 4096)?;
         check("block_size", self.block_size, 256)?;
-        check("stages", self.stages.unwrap_or(1), spec.layer_count())
+        match self.stages {
+            StageCount::Fastest => Ok(()),
+            StageCount::Exactly(stages) | StageCount::Near(stages) => {
+                check("stages", stages, spec.layer_count())
+            }
+        }
     }
 
     pub(crate) fn blocks_per_sequence(&self) -> u32 {

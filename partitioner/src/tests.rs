@@ -110,11 +110,27 @@ fn the_tied_embedding_counts_on_both_ends() {
 fn stages_by_hand_are_kept_or_refused_by_name() {
     let spec = model(8, 10, 4);
     let cluster = Cluster { nodes: vec![node(1, 500, 1e10), node(2, 500, 1e10)] };
-    let by_hand = |stages| Objective { stages: Some(stages), ..objective(&spec) };
+    let by_hand = |stages| Objective { stages: StageCount::Exactly(stages), ..objective(&spec) };
     let planned = answer(&spec, &cluster, &by_hand(2)).expect("two nodes");
     assert_eq!(planned.plan.stages().len(), 2);
     let error = answer(&spec, &cluster, &by_hand(3)).expect_err("two nodes");
     assert_eq!(error, PlanError::TooFewDevices { asked: 3, usable: 2 });
+}
+
+#[test]
+fn a_wish_for_stages_gets_the_nearest_count_there_is() {
+    let spec = model(8, 50, 4);
+    let near = |stages| Objective { stages: StageCount::Near(stages), ..objective(&spec) };
+    let nodes =
+        |count: u8, mib| Cluster { nodes: (1..=count).map(|i| node(i, mib, 1e10)).collect() };
+    for (devices, mib, asked, got) in
+        [(3, 500, 3, 3), (2, 500, 3, 2), (1, 500, 3, 1), (3, 250, 1, 2)]
+    {
+        let planned = answer(&spec, &nodes(devices, mib), &near(asked)).expect("some count fits");
+        assert_eq!(planned.plan.stages().len(), got, "{asked} asked of {devices} devices");
+    }
+    let error = answer(&spec, &nodes(1, 100), &near(3)).expect_err("430 MiB in 100");
+    assert!(matches!(error, PlanError::DoesNotFit { .. }), "{error}");
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub struct ModelView {
 pub struct DeploymentView {
     pub model: String,
     pub state: DeploymentState,
-    /// E.g. `degraded: needs 9.1 GiB more`; empty when ready.
+    /// E.g. `degraded: needs 9.1 GiB more`; when ready, what is not as it was asked for, or empty.
     pub reason: String,
     pub since: String,
     pub options: DeployOptions,
@@ -189,7 +189,8 @@ pub struct DeployOptions {
     pub step_tokens_max: Option<u32>,
     pub kv_type: Option<KvType>,
     pub activation: Option<ActivationType>,
-    /// Exactly this many pipeline stages, instead of what is fastest.
+    /// Exactly this many pipeline stages, instead of what is fastest. After a node was lost, the
+    /// nearest count that the others allow.
     pub stages: Option<u32>,
     /// Bytes that the KV pool of one node may take, at most.
     pub kv_bytes_max: Option<u64>,

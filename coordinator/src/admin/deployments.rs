@@ -73,5 +73,6 @@ fn try_plan(
     let (state, live) = (admin.state(), admin.live());
     let model = state.models.get(name).ok_or_else(|| Refusal::no_model(name))?;
     let usable = |node: NodeId| live.is_usable(node) && !left_out.contains(&node);
-    Ok(placement::place(&state, model, options, &usable, &BTreeSet::new()))
+    let objective = placement::objective(&model.spec, options);
+    Ok(placement::place(&state, model, &objective, &usable, &BTreeSet::new()))
 }

@@ -2,8 +2,8 @@
 
 use partitioner::{PlanError, Planned};
 use protocol::admin::{
-    API_VERSION, DeploymentView, List, ModelView, NodeState, NodeView, PlanView, ShardView,
-    StageView,
+    API_VERSION, DeploymentState, DeploymentView, List, ModelView, NodeState, NodeView, PlanView,
+    ShardView, StageView,
 };
 use protocol::control::Role;
 use protocol::ids::{NodeId, ReplicaId};
@@ -12,7 +12,7 @@ use protocol::shard::{ShardState, ShardStatus};
 
 use super::Admin;
 use crate::reconcile::{LiveView, placement};
-use crate::state::{Deployment, Member, Model, Placement, State};
+use crate::state::{Deployment, Member, Model, Placement, Rollout, State};
 
 pub(super) fn list<T>(kind: &str, items: Vec<T>) -> List<T> {
     List { api_version: API_VERSION.to_owned(), kind: kind.to_owned(), items }
@@ -108,12 +108,24 @@ pub(super) fn deployment(
     DeploymentView {
         model: name.to_owned(),
         state: deployment.rollout.state,
-        reason: deployment.rollout.reason.clone(),
+        reason: reason(deployment),
         since: deployment.rollout.since.to_string(),
         options: deployment.options.clone(),
         replica: deployment.replica,
         epoch: deployment.epoch(),
         stages: stages.unwrap_or_default(),
+    }
+}
+
+/// A plan made after a loss may have other stages than were asked for.
+fn reason(deployment: &Deployment) -> String {
+    let Rollout { state, reason, .. } = &deployment.rollout;
+    let stages = deployment.placement.as_ref().map(|p| p.plan.stages().len() as u32);
+    match (stages, deployment.options.stages) {
+        (Some(count), Some(asked)) if count != asked && *state == DeploymentState::Ready => {
+            format!("in {count} stages since a node was lost, {asked} were asked for")
+        }
+        _ => reason.clone(),
     }
 }
 

@@ -78,7 +78,11 @@ impl Reconciler {
             return None;
         }
         let down: BTreeSet<_> = attempt.links_down.iter().copied().collect();
-        match placement::place(state, model, &deployment.options, &usable, &down) {
+        let objective = match deployment.placement {
+            Some(_) => placement::objective_after_loss(&model.spec, &deployment.options),
+            None => placement::objective(&model.spec, &deployment.options),
+        };
+        match placement::place(state, model, &objective, &usable, &down) {
             Ok(planned) => {
                 track.proposed(now + self.config.proposal);
                 Some(Action::Propose(Change::PlacePlan {

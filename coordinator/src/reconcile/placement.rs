@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use partitioner::{Candidate, Cluster, Objective, PlanError, Planned};
+use partitioner::{Candidate, Cluster, Objective, PlanError, Planned, StageCount};
 use protocol::admin::DeployOptions;
 use protocol::ids::NodeId;
 use protocol::model_spec::ModelSpec;
@@ -14,13 +14,20 @@ use crate::state::{Model, State};
 pub fn place(
     state: &State,
     model: &Model,
-    options: &DeployOptions,
+    objective: &Objective,
     usable: &dyn Fn(NodeId) -> bool,
     down: &BTreeSet<(NodeId, NodeId)>,
 ) -> Result<Planned, PlanError> {
     let mut cluster = candidates(state, usable, down);
     subtract_others(&mut cluster, state, model);
-    partitioner::plan(&model.spec, model.manifest, &cluster, &objective(&model.spec, options))
+    partitioner::plan(&model.spec, model.manifest, &cluster, objective)
+}
+
+/// What replaces a plan that a loss broke: an answer in fewer stages beats none in so many.
+pub fn objective_after_loss(spec: &ModelSpec, options: &DeployOptions) -> Objective {
+    let objective = objective(spec, options);
+    let stages = options.stages.map_or(objective.stages, StageCount::Near);
+    Objective { stages, ..objective }
 }
 
 pub fn objective(spec: &ModelSpec, options: &DeployOptions) -> Objective {
@@ -31,7 +38,7 @@ pub fn objective(spec: &ModelSpec, options: &DeployOptions) -> Objective {
         step_tokens_max: options.step_tokens_max.unwrap_or(default.step_tokens_max),
         kv_type: options.kv_type.unwrap_or(default.kv_type),
         activation: options.activation.unwrap_or(default.activation),
-        stages: options.stages.or(default.stages),
+        stages: options.stages.map_or(default.stages, StageCount::Exactly),
         kv_bytes_max: options.kv_bytes_max.or(default.kv_bytes_max),
         ..default
     }

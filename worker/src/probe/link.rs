@@ -37,7 +37,19 @@ pub(crate) async fn measure(peers: &PeerPool, peer: NodeId) -> LinkProfile {
     }
 }
 
+/// A connection from before the peer's restart ends only when it is used: that says nothing of the
+/// link, so the probe goes over a new one then.
 async fn probe(peers: &PeerPool, peer: NodeId) -> Result<LinkProfile, WorkerError> {
+    let pooled = peers.live(peer);
+    match probe_once(peers, peer).await {
+        Err(_) if pooled.is_some_and(|c| c.close_reason().is_some()) => {
+            probe_once(peers, peer).await
+        }
+        result => result,
+    }
+}
+
+async fn probe_once(peers: &PeerPool, peer: NodeId) -> Result<LinkProfile, WorkerError> {
     let node = peer.short();
     let connection = peers.reach(peer).await?;
     let opened = open(&connection, &StreamHello::Probe, NO_EPOCH, &node, DEADLINE).await?;
