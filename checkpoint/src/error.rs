@@ -13,7 +13,10 @@ pub enum CheckpointError {
         path.display()
     )]
     NotAModel { path: PathBuf },
-    #[error("{} is no GGUF file: it starts with {found:02x?}, expected `GGUF`", path.display())]
+    #[error(
+        "{} is no GGUF file: its first bytes are {} (hex), expected `GGUF`",
+        path.display(), found.map(|byte| format!("{byte:02x}")).join(" ")
+    )]
     BadMagic { path: PathBuf, found: [u8; 4] },
     #[error("{} is GGUF version {found}, expected 2 or 3 (little-endian)", path.display())]
     BadVersion { path: PathBuf, found: u32 },

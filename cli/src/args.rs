@@ -293,3 +293,29 @@ pub(crate) enum KeyRoleArg {
     User,
     Admin,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Commands that do something, with their whole names.
+    fn leaves(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        let name = format!("{name} {}", command.get_name()).trim().to_owned();
+        if command.get_subcommands().next().is_none() {
+            return vec![(name, command.clone())];
+        }
+        command.get_subcommands().flat_map(|c| leaves(c, &name)).collect()
+    }
+
+    #[test]
+    fn every_command_shows_two_examples() {
+        Cli::command().debug_assert();
+        for (name, command) in leaves(&Cli::command(), "") {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.lines().filter(|line| line.trim_start().starts_with("trireme"));
+            assert!(help.starts_with("Examples:") && examples.count() >= 2, "{name}: {help}");
+        }
+    }
+}

@@ -9,4 +9,5 @@ mod secrets;
 mod strangers;
 mod three_coordinators;
 mod too_big;
+mod up;
 mod weight_types;

@@ -45,7 +45,7 @@ fn no_signals(error: std::io::Error) -> CliError {
     CliError::internal(&error.to_string())
 }
 
-/// Ends only with `--once`, on a failure, or when a process of the cluster ended by itself.
+/// Ends only with `--once`, on a failure, or when a process of the cluster keeps ending by itself.
 async fn serve(cluster: &mut Cluster, args: &Up, output: &Output) -> Result<(), CliError> {
     let begun = Instant::now();
     let model = cluster.start(args, output).await?;
@@ -65,7 +65,7 @@ async fn serve(cluster: &mut Cluster, args: &Up, output: &Output) -> Result<(), 
         return Ok(());
     }
     output.note(&snippets(&cluster.api(), &model));
-    cluster.watch().await
+    cluster.watch(output).await
 }
 
 fn snippets(api: &str, model: &str) -> String {

@@ -1,9 +1,9 @@
 //! A node as a child process that ends with its parent.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -11,6 +11,11 @@ use crate::error::{CliError, Exit};
 
 /// A child may take this long to drain and stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A node that ran for less is not started again.
+const STEADY: Duration = Duration::from_secs(5);
+/// Before a node is started again: long enough for the others to notice, like a reboot.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// One running node.
 ///
@@ -22,29 +27,32 @@ pub(crate) struct NodeProcess {
     child: Child,
     /// Kept apart: waiting for a child closes the input that it still has.
     stdin: Option<ChildStdin>,
+    arguments: Vec<String>,
     log: PathBuf,
+    started: Instant,
 }
 
 impl NodeProcess {
-    pub(crate) fn start(name: &str, arguments: &[String], folder: &Path) -> Result<Self, CliError> {
+    pub(crate) fn start(
+        name: &str,
+        arguments: Vec<String>,
+        folder: &Path,
+    ) -> Result<Self, CliError> {
         let log = folder.join(format!("{name}.log"));
-        let failed = |what: &str, e: std::io::Error| {
-            CliError::new(Exit::Failed, format!("cannot {what}"), e.to_string(), "")
-        };
-        let file = File::create(&log).map_err(|e| failed("write a log", e))?;
-        let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .arg("--stop-with-stdin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| failed("start a node", e))?;
-        let stdin = child.stdin.take();
-        Ok(Self { name: name.to_owned(), child, stdin, log })
+        let (child, stdin) = spawn(&arguments, &log)?;
+        let (name, started) = (name.to_owned(), Instant::now());
+        Ok(Self { name, child, stdin, arguments, log, started })
+    }
+
+    /// Starts the node anew once it has ended; one that keeps ending is an error.
+    pub(crate) async fn start_again(&mut self, ended: CliError) -> Result<(), CliError> {
+        if self.started.elapsed() < STEADY {
+            return Err(ended);
+        }
+        tokio::time::sleep(PAUSE).await;
+        (self.child, self.stdin) = spawn(&self.arguments, &self.log)?;
+        self.started = Instant::now();
+        Ok(())
     }
 
     /// Returns when the process has ended by itself, with what it last logged.
@@ -68,4 +76,25 @@ impl NodeProcess {
             let _ = self.child.kill().await;
         }
     }
+}
+
+fn spawn(arguments: &[String], log: &Path) -> Result<(Child, Option<ChildStdin>), CliError> {
+    let failed = |what: &str, e: std::io::Error| {
+        CliError::new(Exit::Failed, format!("cannot {what}"), e.to_string(), "")
+    };
+    let file = OpenOptions::new().create(true).append(true).open(log);
+    let file = file.map_err(|e| failed("write a log", e))?;
+    let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .arg("--stop-with-stdin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(file)
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| failed("start a node", e))?;
+    let stdin = child.stdin.take();
+    Ok((child, stdin))
 }

@@ -147,7 +147,12 @@ impl Cluster {
         let body =
             PlanRequest { model: model.to_owned(), options: options.clone(), without: vec![] };
         let planned: PlanView = client.post("/admin/v1/plan", &body).await?;
-        if planned.fits && !output.quiet {
+        if !planned.fits {
+            let what = format!("{model} does not fit");
+            let next = "give more --nodes, a higher --memory-limit, or other --stages";
+            return Err(CliError::new(Exit::DoesNotFit, what, planned.summary, next));
+        }
+        if !output.quiet {
             plan::show(&planned, output)?;
         }
         let body = DeployModel { model: model.to_owned(), options };
@@ -156,11 +161,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Returns when a process ended by itself.
-    pub(super) async fn watch(&mut self) -> Result<(), CliError> {
-        let ended = self.processes.iter_mut().map(|p| Box::pin(p.ended()));
-        let (error, ..) = select_all(ended).await;
-        Err(error)
+    /// Starts nodes again that end by themselves; returns when one keeps ending.
+    pub(super) async fn watch(&mut self, output: &Output) -> Result<(), CliError> {
+        loop {
+            let ended = self.processes.iter_mut().map(|p| Box::pin(p.ended()));
+            let (error, index, _) = select_all(ended).await;
+            output.note(&format!("{}; it is started again", error.what));
+            self.processes[index].start_again(error).await?;
+        }
     }
 
     pub(super) async fn stop(&mut self) {
@@ -195,7 +203,7 @@ impl Cluster {
     }
 
     fn spawn(&mut self, name: &str, arguments: Vec<String>) -> Result<(), CliError> {
-        self.processes.push(NodeProcess::start(name, &arguments, &self.folder)?);
+        self.processes.push(NodeProcess::start(name, arguments, &self.folder)?);
         Ok(())
     }
 
