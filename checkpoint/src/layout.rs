@@ -7,6 +7,7 @@ use protocol::ids::LayerIndex;
 use protocol::model_spec::{LayerSpec, ModelSpec, StateKind};
 
 use crate::error::CheckpointError;
+use crate::shard;
 use crate::tensor::{TensorEntry, TensorPlace};
 use crate::weight_type::WeightType;
 
@@ -115,6 +116,7 @@ fn with_sizes(mut spec: ModelSpec, tensors: &[TensorEntry], label: Option<String
     }
     spec.embedding_bytes = embedding_bytes;
     spec.head_bytes = head_bytes + if spec.tied_embeddings { embedding_bytes } else { 0 };
+    spec.share_units = shard::share_units(&spec, tensors);
     spec.weight_label = label.unwrap_or_else(|| dominant_type(tensors));
     spec
 }

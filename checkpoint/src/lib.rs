@@ -8,6 +8,7 @@ mod gguf;
 mod hugging_face;
 mod layout;
 pub mod manifest;
+pub mod shard;
 mod source;
 pub mod tensor;
 #[cfg(any(test, feature = "testing"))]
@@ -24,6 +25,7 @@ use protocol::model_spec::ModelSpec;
 pub use error::CheckpointError;
 pub use layout::{ExpectedTensor, expected_tensors};
 pub use manifest::{ChunkEntry, FileEntry, Manifest};
+pub use shard::{TensorPart, part_of};
 pub use tensor::{TensorEntry, TensorPlace};
 pub use text_assets::{GgufVocabulary, NamedToken, TextAssets, TokenKind, Vocabulary};
 pub use weight_type::WeightType;

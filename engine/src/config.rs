@@ -48,14 +48,20 @@ impl StageConfig {
         }
     }
 
+    /// The stage has no other rank.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.share.units == self.share.of
+    }
+
     /// Everything that loading and running rely on.
     pub fn check(&self, spec: &ModelSpec) -> Result<(), EngineError> {
         let (range, layers) = (self.layers, spec.layer_count());
         if range.start >= range.end || range.end.0 > layers {
             return Err(EngineError::BadLayerRange { range, layers });
         }
-        if self.share.units != self.share.of {
-            return Err(EngineError::UnsupportedShare(self.share));
+        let Share { start, units, of } = self.share;
+        if units == 0 || start.checked_add(units).is_none_or(|end| end > of) {
+            return Err(EngineError::BadShare(self.share));
         }
         for index in range.indices() {
             let state = spec.layers[index].state;

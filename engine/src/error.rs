@@ -5,13 +5,18 @@ use protocol::ids::{BlockId, LayerIndex, SequenceId, TokenId};
 use protocol::model_spec::{Architecture, LayerRange, StateKind};
 use protocol::plan::Share;
 
+use crate::collective::CollectiveError;
+
 /// Loading and running a stage. Nothing here is a panic: batches come from another machine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error("layers {range} are not a part of a model with {layers} layers")]
     BadLayerRange { range: LayerRange, layers: u32 },
-    #[error("share {}+{} of {}: only whole stages run so far", .0.start, .0.units, .0.of)]
-    UnsupportedShare(Share),
+    #[error(
+        "share {}+{} of {}: expected at least one unit, inside the whole",
+        .0.start, .0.units, .0.of
+    )]
+    BadShare(Share),
     #[error("layer {layer} keeps {state:?}, this engine runs full attention only")]
     UnsupportedState { layer: LayerIndex, state: StateKind },
     #[error("model configuration: {field} is {value}, {expected}")]
@@ -63,6 +68,8 @@ pub enum EngineError {
     NothingAllowed { sequence: SequenceId, position: u64 },
     #[error("logits of sequence {sequence} at position {position} are not finite numbers")]
     NotFinite { sequence: SequenceId, position: u64 },
+    #[error("tensor-parallel group: {0}")]
+    Group(#[from] CollectiveError),
     #[error("a sequence of {tokens} tokens does not fit the {limit} that are planned")]
     TooLong { tokens: u64, limit: u64 },
 }

@@ -4,6 +4,7 @@
 //! its prompt was cut into chunks, nor on where the pipeline is cut, nor on the number of threads:
 //! every sum has one order, fixed by the lengths alone.
 
+pub mod collective;
 pub mod config;
 pub mod error;
 pub mod generate;

@@ -10,6 +10,7 @@ use protocol::step_batch::{Sample, SampledToken, StepBatch};
 
 use crate::activations;
 use crate::batch::{BatchLimits, places};
+use crate::collective::Collective;
 use crate::config::StageConfig;
 use crate::error::EngineError;
 use crate::kernels::{Compute, cpu};
@@ -58,7 +59,8 @@ pub enum StageInput<'a> {
 pub enum StageOutput<'a> {
     /// For the next stage; raw little-endian values of the activation type, `[rows, hidden]`.
     Activations(&'a [u8]),
-    /// From the last stage: one token per row set that asked for it, in batch order.
+    /// From the last stage: one token per row set that asked for it, in batch order. Its first
+    /// rank has them, the others none.
     Samples(Vec<SampledToken>),
 }
 
@@ -85,22 +87,25 @@ impl Stage {
         config.check(spec)?;
         let step_rows = config.kv.step_tokens_max as usize;
         let ropes = Rope::all_of(spec, config.kv.context_length, step_rows)?;
-        let pool = KvPool::new(spec, config)?;
-        let mut tensors = Tensors::new(manifest, source, compute, progress);
+        let slice = spec.slice(config.share);
+        let local = spec.of_slice(&slice);
+        let pool = KvPool::new(&local, config)?;
+        let mut tensors = Tensors::new(manifest, slice, source, compute, progress);
         let first = config.layers.start.0 == 0;
         let table = first.then(|| token_table(&mut tensors, spec)).transpose()?;
         let blocks = (config.layers.start.0..config.layers.end.0)
-            .map(|layer| models::load_layer(&mut tensors, spec, LayerIndex(layer)))
+            .map(|layer| models::load_layer(&mut tensors, &local, LayerIndex(layer)))
             .collect::<Result<Vec<_>, _>>()?;
         let last = config.layers.end.0 == spec.layer_count();
-        let head = last.then(|| load_head(&mut tensors, spec, table.clone())).transpose()?;
+        let shared = table.clone().filter(|_| spec.tied_embeddings && config.is_whole());
+        let table_shared = last && shared.is_some();
+        let head = last.then(|| load_head(&mut tensors, spec, shared)).transpose()?;
         let table_bytes = table.as_ref().map_or(0, |table| table.bytes());
         // A tied matrix that serves both ends is held once.
-        let shared = if last && spec.tied_embeddings { table_bytes } else { 0 };
-        let weights = table_bytes - shared
+        let weights = if table_shared { 0 } else { table_bytes }
             + blocks.iter().map(|block| block.bytes()).sum::<u64>()
             + head.as_ref().map_or(0, |head| head.bytes());
-        let kv = KvPool::bytes(spec, config);
+        let kv = KvPool::bytes(&local, config);
         let workspace = Workspace::bytes(spec, config, compute.threads());
         Ok(Self {
             layers: config.layers,
@@ -115,6 +120,11 @@ impl Stage {
             workspace: Workspace::new(spec, config, Arc::clone(compute)),
             memory: StageMemory { weights, kv, workspace },
         })
+    }
+
+    /// Computes from now on with the other ranks of its stage; a stage that is whole has none.
+    pub fn join(&mut self, group: Box<dyn Collective>) {
+        self.workspace.tile.group = group;
     }
 
     /// Bytes held.
@@ -155,7 +165,7 @@ impl Stage {
         batch.ends.iter().for_each(|sequence| sampler.end(*sequence));
         batch.starts.iter().for_each(|start| sampler.start(start));
         let mut samples = Vec::with_capacity(asked.len());
-        let space = (&mut self.workspace.logits, &mut self.workspace.tile.matmul);
+        let space = (&mut self.workspace.logits, &mut self.workspace.tile);
         output.head.each_row(&asked, hidden, space, &mut |at, logits| {
             samples.push(sampler.sample(at, logits)?);
             Ok(())
@@ -175,7 +185,7 @@ impl Stage {
         let mut rows = Vec::new();
         if let Some(output) = &self.output {
             let hidden = &self.workspace.hidden[..batch.token_count() * self.hidden];
-            let space = (&mut self.workspace.logits, &mut self.workspace.tile.matmul);
+            let space = (&mut self.workspace.logits, &mut self.workspace.tile);
             output.head.each_row(&asked(batch), hidden, space, &mut |_, logits| {
                 rows.push(logits.to_vec());
                 Ok(())
@@ -188,8 +198,7 @@ impl Stage {
     fn compute(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
         self.read_input(batch, input)?;
         batch.copies.iter().for_each(|copy| self.pool.copy(*copy));
-        self.run_layers(&places(batch));
-        Ok(())
+        self.run_layers(&places(batch))
     }
 
     fn read_input(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
@@ -207,7 +216,7 @@ impl Stage {
         Ok(())
     }
 
-    fn run_layers(&mut self, rows: &[RowPlace<'_>]) {
+    fn run_layers(&mut self, rows: &[RowPlace<'_>]) -> Result<(), EngineError> {
         let workspace = &mut self.workspace;
         for rope in &mut self.ropes {
             rope.fill(rows.iter().map(|row| row.position));
@@ -217,12 +226,13 @@ impl Stage {
             let tiles = rows.chunks(TILE_ROWS).zip(hidden.chunks_mut(TILE_ROWS * self.hidden));
             for (tile, (rows, hidden)) in tiles.enumerate() {
                 let tile = Tile { rows, first: tile * TILE_ROWS, ropes: &self.ropes };
-                block.forward(hidden, &tile, layer, &mut self.pool, &mut workspace.tile);
+                block.forward(hidden, &tile, layer, &mut self.pool, &mut workspace.tile)?;
                 if self.activation == ActivationType::Bf16 {
                     cpu::round_to_bf16(hidden);
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -246,18 +256,17 @@ fn token_table(tensors: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Arc<Matrix
     tensors.matrix("token_embd.weight", rows, columns).map(Arc::new)
 }
 
-/// A tied head takes the embedding that is there already, or reads it on a stage of its own.
+/// A tied head shares the embedding where it is there as a whole.
 fn load_head(
     tensors: &mut Tensors<'_>,
     spec: &ModelSpec,
-    table: Option<Arc<Matrix>>,
+    shared: Option<Arc<Matrix>>,
 ) -> Result<LmHead, EngineError> {
     let norm = RmsNorm::load(tensors, "output_norm.weight", spec.hidden_size as usize, spec)?;
-    let (rows, columns) = (spec.vocab_size as usize, spec.hidden_size as usize);
-    let weight = match table {
-        _ if !spec.tied_embeddings => Arc::new(tensors.matrix("output.weight", rows, columns)?),
+    let weight = match shared {
         Some(table) => table,
-        None => token_table(tensors, spec)?,
+        None => Arc::new(tensors.head()?),
     };
-    Ok(LmHead::new(norm, weight, spec.logit_soft_cap))
+    let (vocabulary, soft_cap) = (spec.vocab_size as usize, spec.logit_soft_cap);
+    Ok(LmHead { norm, weight, vocabulary, is_first: tensors.is_first(), soft_cap })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use protocol::limits::STEP_TOKENS_MAX;
 use protocol::model_spec::{LatentSpec, ModelSpec};
 
+use crate::collective::{Alone, Collective, Missing};
 use crate::config::{StageConfig, WIDTH_MAX};
 use crate::kernels::Compute;
 use crate::layers::{LOGIT_ROWS, MatmulScratch, Rope, attention_scratch_floats};
@@ -49,6 +50,8 @@ pub(crate) struct TileSpace {
     gathered: Vec<f32>,
     produced: Vec<f32>,
     pub(crate) matmul: MatmulScratch,
+    /// The ranks that compute the layers together.
+    pub(crate) group: Box<dyn Collective>,
 }
 
 /// Space of sampled rows; empty on all stages but the last.
@@ -58,6 +61,9 @@ pub(crate) struct LogitSpace {
     pub(crate) normed: Vec<f32>,
     // [LOGIT_ROWS, vocabulary]
     pub(crate) logits: Vec<f32>,
+    /// The rank's own part of a row, where it has not all of it.
+    // [LOGIT_ROWS, part]
+    pub(crate) part: Vec<f32>,
 }
 
 /// `TileSpace` cut to the rows at hand.
@@ -75,6 +81,7 @@ pub(crate) struct TileRows<'a> {
     pub(crate) gathered: &'a mut [f32],
     pub(crate) produced: &'a mut [f32],
     pub(crate) matmul: &'a mut MatmulScratch,
+    pub(crate) group: &'a mut dyn Collective,
 }
 
 #[derive(Clone, Copy)]
@@ -91,7 +98,10 @@ struct Widths {
 }
 
 impl Workspace {
+    /// `spec` is the whole model's.
     pub(crate) fn new(spec: &ModelSpec, config: &StageConfig, compute: Arc<Compute>) -> Self {
+        let group: Box<dyn Collective> =
+            if config.is_whole() { Box::new(Alone) } else { Box::new(Missing) };
         let sizes = Sizes::of(spec, config);
         let Sizes { rows, tile, logit_rows, widths, .. } = sizes;
         let zeros = |floats: usize| vec![0.0; floats];
@@ -113,23 +123,26 @@ impl Workspace {
                 gathered: zeros(tile * widths.gathered),
                 produced: zeros(tile * widths.gathered),
                 matmul: MatmulScratch::new(compute, tile, widths.inputs_max()),
+                group,
             },
             logits: LogitSpace {
                 hidden: zeros(logit_rows * widths.hidden),
                 normed: zeros(logit_rows * widths.hidden),
                 logits: zeros(logit_rows * spec.vocab_size as usize),
+                part: zeros(logit_rows * sizes.logit_part),
             },
         }
     }
 
     /// Memory of such a workspace, scratch of the compute threads included.
     pub(crate) fn bytes(spec: &ModelSpec, config: &StageConfig, threads: usize) -> u64 {
-        let Sizes { rows, tile, logit_rows, widths, wire_bytes } = Sizes::of(spec, config);
+        let Sizes { rows, tile, logit_rows, logit_part, widths, wire_bytes } =
+            Sizes::of(spec, config);
         let vocabulary = spec.vocab_size as usize;
-        let logits = logit_rows * (2 * widths.hidden + vocabulary);
+        let logits = logit_rows * (2 * widths.hidden + vocabulary + logit_part);
         let (tile_row, angles) = (widths.tile_row(), Rope::angle_floats(spec, rows));
         let floats = (rows * widths.hidden + angles + tile * tile_row + logits) as u64;
-        let thread = attention_scratch_floats(spec);
+        let thread = attention_scratch_floats(&spec.of_slice(&spec.slice(config.share)));
         let threads = (threads as u64).saturating_mul(thread);
         let matmul = MatmulScratch::bytes(tile, widths.inputs_max());
         let floats = floats.saturating_add(threads).saturating_mul(4);
@@ -154,6 +167,7 @@ impl TileSpace {
             gathered: &mut self.gathered[..rows * widths.gathered],
             produced: &mut self.produced[..rows * widths.gathered],
             matmul: &mut self.matmul,
+            group: &mut *self.group,
         }
     }
 }
@@ -211,6 +225,8 @@ struct Sizes {
     rows: usize,
     tile: usize,
     logit_rows: usize,
+    /// 0 where a rank has whole rows.
+    logit_part: usize,
     widths: Widths,
     wire_bytes: usize,
 }
@@ -221,10 +237,12 @@ impl Sizes {
         let rows = (config.kv.step_tokens_max as usize).min(STEP_TOKENS_MAX);
         let last = config.layers.end.0 == spec.layer_count();
         let sequences = (config.kv.sequences_max as usize).min(rows);
-        let widths = Widths::of(spec);
+        let slice = spec.slice(config.share);
+        let widths = Widths::of(&spec.of_slice(&slice));
         Self {
             rows,
             tile: rows.min(TILE_ROWS),
+            logit_part: if config.is_whole() { 0 } else { slice.vocabulary.len() },
             logit_rows: if last { sequences.clamp(1, LOGIT_ROWS) } else { 0 },
             widths,
             wire_bytes: if last { 0 } else { rows * widths.hidden * config.activation.bytes() },

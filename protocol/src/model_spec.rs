@@ -12,11 +12,13 @@ mod architecture;
 mod attention;
 mod experts;
 mod rope;
+mod share;
 
 pub use architecture::Architecture;
 pub use attention::{AttentionSpec, LatentSpec};
 pub use experts::{ExpertScores, ExpertSpec, Routing};
 pub use rope::{RopeLayout, RopeScaling, RopeSpec};
+pub use share::{ShareSlice, ShareUnits};
 
 /// Shapes and sizes read from a checkpoint's header; the weights themselves stay where they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
@@ -40,6 +42,7 @@ pub struct ModelSpec {
     pub embedding_scale: f32,
     /// `cap * tanh(logit / cap)`
     pub logit_soft_cap: Option<f32>,
+    pub share_units: ShareUnits,
     /// The head reuses the embedding matrix: both ends of a pipeline hold it.
     pub tied_embeddings: bool,
     pub layers: Vec<LayerSpec>,
@@ -231,6 +234,7 @@ impl ModelSpec {
             experts: None,
             embedding_scale: 1.0,
             logit_soft_cap: None,
+            share_units: ShareUnits::default(),
             tied_embeddings: false,
             layers: Vec::new(),
             embedding_bytes: 0,

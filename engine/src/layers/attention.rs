@@ -80,6 +80,9 @@ impl Attention {
         pool: &mut KvPool,
         space: &mut TileRows<'_>,
     ) {
+        if self.heads.heads == 0 {
+            return space.output.fill(0.0);
+        }
         let projections = [
             (&self.query, &mut *space.query),
             (&self.key, &mut *space.key),

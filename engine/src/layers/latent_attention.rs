@@ -65,7 +65,8 @@ impl LatentAttention {
             },
         };
         let (mut to_latent, mut to_value) = (Vec::new(), Vec::new());
-        for head in 0..heads {
+        let first = tensors.first_head();
+        for head in first..first + heads {
             let keys = name(&format!("k_b.{head}"));
             to_latent.push(if sizes.split_keys {
                 ToLatent::Product(Linear::load(tensors, &keys, rank, plain, false)?)
@@ -104,6 +105,9 @@ impl LatentAttention {
         pool: &mut KvPool,
         space: &mut TileRows<'_>,
     ) {
+        if self.heads.heads == 0 {
+            return space.output.fill(0.0);
+        }
         let rows = tile.rows.len();
         let (rank, plain) = (self.sizes.rank as usize, self.sizes.plain_dim as usize);
         let (rotated, rope) = (self.sizes.rope_dim as usize, &tile.ropes[0]);

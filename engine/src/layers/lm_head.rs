@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::linear::{MatmulScratch, multiply};
+use super::linear::multiply;
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
 use crate::kernels::cpu;
 use crate::sampler::SampleAt;
 use crate::weights::Matrix;
-use crate::workspace::LogitSpace;
+use crate::workspace::{LogitSpace, TileSpace};
 
 /// Sampled rows that share one pass over the matrix; bounds the memory of logits.
 pub(crate) const LOGIT_ROWS: usize = 16;
@@ -17,24 +17,23 @@ pub(crate) const LOGIT_ROWS: usize = 16;
 type EachRow<'a> = dyn FnMut(SampleAt<'_>, &mut [f32]) -> Result<(), EngineError> + 'a;
 
 pub(crate) struct LmHead {
-    norm: RmsNorm,
-    // [vocabulary, hidden]
-    weight: Arc<Matrix>,
-    soft_cap: Option<f32>,
+    pub(crate) norm: RmsNorm,
+    /// The rank's rows of `[vocabulary, hidden]`.
+    pub(crate) weight: Arc<Matrix>,
+    pub(crate) vocabulary: usize,
+    /// Rows come together on the first rank.
+    pub(crate) is_first: bool,
+    pub(crate) soft_cap: Option<f32>,
 }
 
 impl LmHead {
-    pub(crate) fn new(norm: RmsNorm, weight: Arc<Matrix>, soft_cap: Option<f32>) -> Self {
-        Self { norm, weight, soft_cap }
-    }
-
     /// Calls `each` with the logits (`[vocabulary]`) of every asked row of `hidden`
-    /// (`[rows, width]`), a group of rows at a time.
+    /// (`[rows, width]`), a group of rows at a time; on the first rank only.
     pub(crate) fn each_row(
         &self,
         asked: &[(usize, SampleAt<'_>)],
         hidden: &[f32],
-        (space, matmul): (&mut LogitSpace, &mut MatmulScratch),
+        (space, tile): (&mut LogitSpace, &mut TileSpace),
         each: &mut EachRow<'_>,
     ) -> Result<(), EngineError> {
         let width = self.weight.columns;
@@ -51,12 +50,25 @@ impl LmHead {
             }
             let normed = &mut space.normed[..rows * width];
             self.norm.forward(gathered, normed);
-            let logits = &mut space.logits[..rows * self.weight.rows];
-            multiply(&self.weight, normed, logits, matmul);
+            let logits = &mut space.logits[..rows * self.vocabulary];
+            if self.weight.rows == self.vocabulary {
+                multiply(&self.weight, normed, logits, &mut tile.matmul);
+            } else {
+                let part = &mut space.part[..rows * self.weight.rows];
+                multiply(&self.weight, normed, part, &mut tile.matmul);
+                let parts =
+                    (0..rows).map(|row| &part[row * self.weight.rows..][..self.weight.rows]);
+                for (part, row) in parts.zip(logits.chunks_exact_mut(self.vocabulary)) {
+                    tile.group.gather(part, row)?;
+                }
+                if !self.is_first {
+                    continue;
+                }
+            }
             if let Some(cap) = self.soft_cap {
                 cpu::soft_cap(logits, cap);
             }
-            for ((_, at), logits) in group.iter().zip(logits.chunks_exact_mut(self.weight.rows)) {
+            for ((_, at), logits) in group.iter().zip(logits.chunks_exact_mut(self.vocabulary)) {
                 each(*at, logits)?;
             }
         }

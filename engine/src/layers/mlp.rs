@@ -46,6 +46,9 @@ impl GatedMlp {
         out: &mut [f32],
         scratch: &mut MatmulScratch,
     ) {
+        if self.width == 0 {
+            return out[..x.len()].fill(0.0);
+        }
         let (gate, up) = (&mut gate[..rows * self.width], &mut up[..rows * self.width]);
         forward_all([(&self.gate, &mut *gate), (&self.up, &mut *up)], x, scratch);
         activate(self.activation, gate, up);

@@ -1,9 +1,11 @@
-//! The block of all attention decoders: each half normalises its input and adds its output.
+//! The block of all attention decoders: each half normalises its input and adds its output, which
+//! is a sum over the ranks of its group.
 
 use super::attention::{Attention, Tile};
 use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::rms_norm::RmsNorm;
+use crate::error::EngineError;
 use crate::kernels::cpu;
 use crate::models::DecoderLayer;
 use crate::state::KvPool;
@@ -33,17 +35,20 @@ impl DecoderLayer for ResidualBlock {
         layer: usize,
         pool: &mut KvPool,
         space: &mut TileSpace,
-    ) {
+    ) -> Result<(), EngineError> {
         let mut space = space.of_rows(tile.rows.len());
         self.attention_norm.forward(hidden, space.normed);
         match &self.attention {
             AttentionKind::Grouped(attention) => attention.forward(tile, layer, pool, &mut space),
             AttentionKind::Latent(attention) => attention.forward(tile, layer, pool, &mut space),
         }
+        space.group.all_reduce(space.output)?;
         add(hidden, &self.attention_post_norm, &mut space);
         self.ffn_norm.forward(hidden, space.normed);
         self.feed_forward.forward(tile.rows.len(), &mut space);
+        space.group.all_reduce(space.output)?;
         add(hidden, &self.ffn_post_norm, &mut space);
+        Ok(())
     }
 
     fn bytes(&self) -> u64 {

@@ -26,7 +26,7 @@ pub(crate) trait DecoderLayer: Send {
         layer: usize,
         pool: &mut KvPool,
         space: &mut TileSpace,
-    );
+    ) -> Result<(), EngineError>;
 
     /// Memory of its weights.
     fn bytes(&self) -> u64;

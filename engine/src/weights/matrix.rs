@@ -1,8 +1,7 @@
 //! A weight matrix in its stored type: quantised or not is its own property, not the model's.
 
-use checkpoint::TensorEntry;
-
 use super::packing::read_packed;
+use super::piece::Piece;
 use super::source::WeightSource;
 use crate::error::EngineError;
 use crate::kernels::panels::PackedMatrix;
@@ -17,16 +16,13 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// Reads `entry`, whose shape the caller has checked to be `[rows, columns]`.
     pub(super) fn read(
-        entry: &TensorEntry,
-        rows: usize,
-        columns: usize,
+        piece: &Piece<'_>,
         (source, compute): (&dyn WeightSource, &Compute),
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
-        let packed = read_packed(entry, (rows, columns), source, compute.threads(), progress)?;
-        Ok(Self { rows, columns, packed, set: compute.set() })
+        let packed = read_packed(piece, source, compute.threads(), progress)?;
+        Ok(Self { rows: piece.rows, columns: piece.columns, packed, set: compute.set() })
     }
 
     /// Memory that the values take.

@@ -3,6 +3,7 @@
 mod dequantise;
 mod matrix;
 mod packing;
+mod piece;
 mod source;
 mod tensors;
 

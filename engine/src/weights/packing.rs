@@ -6,37 +6,33 @@ use std::slice::ChunksMut;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use checkpoint::TensorEntry;
-
+use super::piece::Piece;
 use super::source::WeightSource;
 use crate::error::EngineError;
 use crate::kernels::panels::{PANEL_ROWS, PackedMatrix, pack_panels};
 
 /// Bytes per read: large enough for the disk, small enough that progress shows.
-const PIECE_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 1 << 20;
 
-/// Reads `entry`, of checked shape and length, on up to `threads` threads; `progress` gets the
-/// bytes of each piece.
+/// Reads `piece` on up to `threads` threads; `progress` gets the bytes of each read.
 pub(super) fn read_packed(
-    entry: &TensorEntry,
-    (rows, columns): (usize, usize),
+    piece: &Piece<'_>,
     source: &dyn WeightSource,
     threads: usize,
     progress: &mut dyn FnMut(u64),
 ) -> Result<PackedMatrix, EngineError> {
-    let mut packed = PackedMatrix::zeroed(entry.weight_type, rows, columns)
-        .ok_or(EngineError::OutOfMemory { what: "weights", bytes: entry.bytes })?;
-    if entry.bytes == 0 {
+    let mut packed = PackedMatrix::zeroed(piece.entry.weight_type, piece.rows, piece.columns)
+        .ok_or(EngineError::OutOfMemory { what: "weights", bytes: piece.bytes() })?;
+    if piece.bytes() == 0 {
         return Ok(packed);
     }
-    let row_bytes = entry.bytes as usize / rows;
-    let piece_rows = (PIECE_BYTES / row_bytes).max(1).next_multiple_of(PANEL_ROWS);
-    let pieces = packed.pieces_mut(piece_rows / PANEL_ROWS);
+    let read_rows = (READ_BYTES / piece.row_bytes).max(1).next_multiple_of(PANEL_ROWS);
+    let pieces = packed.pieces_mut(read_rows / PANEL_ROWS);
     let threads = threads.min(pieces.len());
-    let reader = Reader { entry, columns, source, piece_bytes: piece_rows * row_bytes };
+    let reader = Reader { piece, source, read_rows };
     let pieces = Mutex::new(pieces.enumerate());
     let (sender, receiver) = sync_channel(threads * 2);
-    std::thread::scope(|scope| {
+    std::thread::scope(|scope| -> Result<(), EngineError> {
         for _ in 0..threads {
             let (reader, pieces, sender) = (&reader, &pieces, sender.clone());
             scope.spawn(move || reader.run(pieces, &sender));
@@ -52,11 +48,10 @@ pub(super) fn read_packed(
 }
 
 struct Reader<'a> {
-    entry: &'a TensorEntry,
-    columns: usize,
+    piece: &'a Piece<'a>,
     source: &'a dyn WeightSource,
-    /// All pieces but the last have as many.
-    piece_bytes: usize,
+    /// All reads but the last have as many.
+    read_rows: usize,
 }
 
 impl Reader<'_> {
@@ -82,21 +77,28 @@ impl Reader<'_> {
         panels: &mut [u8],
         buffer: &mut Vec<u8>,
     ) -> Result<u64, EngineError> {
-        let entry = self.entry;
-        let start = index * self.piece_bytes;
-        let bytes = self.piece_bytes.min(entry.bytes as usize - start);
-        buffer.resize(bytes, 0);
-        let offset = entry.offset + start as u64;
-        self.source.read_at(entry.file, offset, buffer).map_err(|source| EngineError::Read {
+        let Piece { entry, columns, row_bytes, stride, .. } = *self.piece;
+        let first = index * self.read_rows;
+        let rows = self.read_rows.min(self.piece.rows - first);
+        let offset = self.piece.offset + first as u64 * stride;
+        buffer.resize(rows * row_bytes, 0);
+        let read = if self.piece.is_run() {
+            self.source.read_at(entry.file, offset, buffer)
+        } else {
+            let rows = buffer.chunks_exact_mut(row_bytes).zip(0..);
+            rows.map(|(row, i)| (row, offset + i * stride))
+                .try_for_each(|(row, offset)| self.source.read_at(entry.file, offset, row))
+        };
+        read.map_err(|source| EngineError::Read {
             name: entry.name.clone(),
             file: entry.file,
             offset,
             source,
         })?;
-        if !pack_panels(entry.weight_type, self.columns, buffer, panels) {
+        if !pack_panels(entry.weight_type, columns, buffer, panels) {
             let (name, weight) = (entry.name.clone(), entry.weight_type);
             return Err(EngineError::NotFiniteWeight { name, weight, offset });
         }
-        Ok(bytes as u64)
+        Ok(buffer.len() as u64)
     }
 }

@@ -1,17 +1,21 @@
-//! Looks tensors up by name, checks them against the model's shapes, reads them.
+//! Looks tensors up by name and reads the parts that a rank holds.
 
 use std::collections::HashMap;
 
-use checkpoint::{Manifest, TensorEntry};
+use checkpoint::{Manifest, TensorEntry, TensorPart, part_of};
+use protocol::model_spec::{ModelSpec, ShareSlice};
 
 use super::matrix::Matrix;
+use super::piece::Piece;
 use super::source::WeightSource;
 use crate::error::EngineError;
 use crate::kernels::Compute;
 
-/// A model's tensors and the place to read them from.
+/// A rank's tensors and the place to read them from. A tensor has the shape that the rank holds.
 pub(crate) struct Tensors<'a> {
     entries: HashMap<&'a str, &'a TensorEntry>,
+    spec: &'a ModelSpec,
+    slice: ShareSlice,
     source: &'a dyn WeightSource,
     compute: &'a Compute,
     progress: &'a mut dyn FnMut(u64),
@@ -22,12 +26,23 @@ impl<'a> Tensors<'a> {
     /// `progress` is told the bytes read so far.
     pub(crate) fn new(
         manifest: &'a Manifest,
+        slice: ShareSlice,
         source: &'a dyn WeightSource,
         compute: &'a Compute,
         progress: &'a mut dyn FnMut(u64),
     ) -> Self {
         let entries = manifest.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-        Self { entries: entries.collect(), source, compute, progress, done_bytes: 0 }
+        let (entries, spec) = (entries.collect(), &manifest.spec);
+        Self { entries, spec, slice, source, compute, progress, done_bytes: 0 }
+    }
+
+    /// The rank's first query head, of those of the whole model.
+    pub(crate) fn first_head(&self) -> usize {
+        self.slice.heads(self.spec.heads_per_kv_head()).start as usize
+    }
+
+    pub(crate) fn is_first(&self) -> bool {
+        self.slice.is_first
     }
 
     /// A matrix of `[rows, columns]`, kept in its stored type.
@@ -37,64 +52,44 @@ impl<'a> Tensors<'a> {
         rows: usize,
         columns: usize,
     ) -> Result<Matrix, EngineError> {
-        let entry = entry(&self.entries, name, &[rows as u64, columns as u64])?;
-        self.read(entry, rows, columns)
+        let part = part_of(self.spec, &self.slice, name);
+        self.part(name, part, &[rows as u64, columns as u64])
     }
 
-    /// A vector (a norm's weight, a bias), converted to f32.
+    /// The rank's rows of the head, which is the embedding where the two are tied.
+    pub(crate) fn head(&mut self) -> Result<Matrix, EngineError> {
+        let tied = self.spec.tied_embeddings;
+        let name = if tied { "token_embd.weight" } else { "output.weight" };
+        let rows = self.slice.vocabulary.clone();
+        let part = TensorPart::Rows(rows.start.into()..rows.end.into());
+        self.part(name, part, &[rows.len() as u64, self.spec.hidden_size.into()])
+    }
+
+    /// A vector (a norm's weight, a bias), converted to f32; zeros where another rank adds it.
     pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, EngineError> {
-        let entry = entry(&self.entries, name, &[length as u64])?;
-        let stored = self.read(entry, 1, length)?;
         let mut vector = vec![0.0; length];
-        stored.row_to_f32(0, &mut vector);
+        let part = part_of(self.spec, &self.slice, name);
+        if part != TensorPart::Nothing {
+            self.part(name, part, &[length as u64])?.row_to_f32(0, &mut vector);
+        }
         Ok(vector)
     }
 
-    fn read(
-        &mut self,
-        entry: &TensorEntry,
-        rows: usize,
-        columns: usize,
-    ) -> Result<Matrix, EngineError> {
+    /// Reads a part of a tensor that is to have the shape `shape`.
+    fn part(&mut self, name: &str, part: TensorPart, shape: &[u64]) -> Result<Matrix, EngineError> {
+        let piece = Piece::of(entry(&self.entries, name)?, part, shape)?;
         let (done_bytes, progress) = (&mut self.done_bytes, &mut *self.progress);
-        let from = (self.source, self.compute);
-        Matrix::read(entry, rows, columns, from, &mut |piece| {
-            *done_bytes += piece;
+        Matrix::read(&piece, (self.source, self.compute), &mut |bytes| {
+            *done_bytes += bytes;
             progress(*done_bytes);
         })
     }
 }
 
-/// The entry called `name`, whose shape and length are what the model needs.
 fn entry<'m>(
     entries: &HashMap<&'m str, &'m TensorEntry>,
     name: &str,
-    shape: &[u64],
 ) -> Result<&'m TensorEntry, EngineError> {
-    let Some(entry) = entries.get(name).copied() else {
-        return Err(EngineError::MissingTensor { name: name.to_owned() });
-    };
-    if entry.shape != shape {
-        return Err(EngineError::BadShape {
-            name: name.to_owned(),
-            found: entry.shape.clone(),
-            expected: shape.to_vec(),
-        });
-    }
-    let weight = entry.weight_type;
-    match weight.tensor_bytes(shape) {
-        None => Err(EngineError::BadColumns {
-            name: name.to_owned(),
-            weight,
-            columns: shape.last().copied().unwrap_or(0),
-            block: weight.block_elements(),
-        }),
-        Some(expected) if expected != entry.bytes => Err(EngineError::BadLength {
-            name: name.to_owned(),
-            weight,
-            found: entry.bytes,
-            expected,
-        }),
-        Some(_) => Ok(entry),
-    }
+    let missing = || EngineError::MissingTensor { name: name.to_owned() };
+    entries.get(name).copied().ok_or_else(missing)
 }

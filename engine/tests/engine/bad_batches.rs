@@ -143,11 +143,9 @@ fn a_model_that_lacks_or_misshapes_a_tensor_is_refused_by_its_name() {
     model.manifest.tensors[3].shape = vec![128, 256];
     let error = load(&model, &config);
     assert!(matches!(&error, EngineError::MissingTensor { name } if *name == gone), "{error}");
-    let share = Share { start: 0, units: 1, of: 2 };
-    assert!(matches!(
-        load(&model, &StageConfig { share, ..config }),
-        EngineError::UnsupportedShare(_)
-    ));
+    let share = Share { start: 1, units: 2, of: 2 };
+    let error = load(&model, &StageConfig { share, ..config });
+    assert!(matches!(error, EngineError::BadShare(_)), "{error}");
     let layers = LayerRange::new(2, 5);
     let error = load(&model, &StageConfig { layers, ..config });
     assert!(matches!(error, EngineError::BadLayerRange { layers: 4, .. }), "{error}");

@@ -31,7 +31,7 @@ fn usual_context() -> u32 {
 }
 
 /// Folders of `fixtures/golden`, and whether the same weights are there in GGUF.
-const FIXTURES: [(&str, bool); 14] = [
+pub(crate) const FIXTURES: [(&str, bool); 14] = [
     ("llama-gqa-rope-scaled", true),
     ("llama-tied", false),
     ("qwen2-tied", true),
@@ -68,23 +68,27 @@ fn the_same_weights_in_gguf_give_the_same_logits() {
 }
 
 fn check(model: &str, expected: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden");
-    let text = std::fs::read_to_string(folder.join(expected).join("expected.json"));
+    let text = std::fs::read_to_string(fixture(expected).join("expected.json"));
     let expected_cases: Expected =
         serde_json::from_str(&text.expect("expected.json")).expect("expected.json parses");
-    let reference = read_floats(folder.join(expected).join("logits.f32"));
+    let reference = read_floats(fixture(expected).join("logits.f32"));
     let width = expected_cases.vocabulary;
     for case in &expected_cases.cases {
-        let mut stage = load(&folder.join(model), case.context);
+        let mut stage = load(&fixture(model), case.context);
         let logits = logits_of(&mut stage, &case.prompt);
         for (position, logits) in logits.iter().enumerate() {
             let row = case.first_row + position;
             let name = format!("{model} position {position}");
             compare(&name, logits, &reference[row * width..(row + 1) * width]);
         }
-        let mut stage = load(&folder.join(model), case.context);
+        let mut stage = load(&fixture(model), case.context);
         assert_eq!(greedy(&mut stage, case), case.greedy, "{model}");
     }
+}
+
+/// A checkpoint of `fixtures/golden`.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden").join(name)
 }
 
 fn load(path: &Path, context: u32) -> Stage {

@@ -9,3 +9,4 @@ mod row_invariance;
 mod running;
 mod small_specs;
 mod split_equivalence;
+mod tensor_shares;

@@ -1,5 +1,6 @@
 //! Models of random but valid weights, made in memory in any stored type.
 
+use checkpoint::shard::share_units;
 use checkpoint::{
     ExpectedTensor, FileEntry, Manifest, TensorEntry, TensorPlace, WeightType, expected_tensors,
 };
@@ -49,6 +50,7 @@ pub(crate) fn random_model(mut spec: ModelSpec, weight: WeightType, seed: u64) -
     if spec.tied_embeddings {
         spec.head_bytes += spec.embedding_bytes;
     }
+    spec.share_units = share_units(&spec, &writer.tensors);
     let files = vec![FileEntry { name: "random".into(), bytes: writer.file.len() as u64 }];
     let manifest = Manifest {
         name: "random".into(),
@@ -72,7 +74,13 @@ impl Writer {
         let start = self.file.len();
         // What is added to the residual is smaller, by the number of additions (GPT-2's rule).
         let adds = name.contains("attn_output") || name.contains("ffn_down");
-        let scale = if adds { 0.35 } else { 1.0 } / (columns as f32).sqrt();
+        let gain = match () {
+            _ if adds => 0.35,
+            // The residual stream begins as wide as what the layers add to it.
+            _ if name.starts_with("token_embd") => 8.0,
+            _ => 1.0,
+        };
+        let scale = gain / (columns as f32).sqrt();
         for _ in 0..rows * columns / weight.block_elements() {
             self.block(weight, scale);
         }

@@ -1,0 +1,57 @@
+//! Sums and gathers over the ranks of a tensor-parallel group.
+
+mod in_process;
+
+use std::time::Duration;
+
+pub use in_process::{InProcess, in_process_group};
+
+/// What a rank calls in the middle of a step; all ranks of the group make the same calls.
+pub trait Collective: Send {
+    /// Replaces `values` by their sums over all ranks, added up in the order of ranks, so that
+    /// every rank holds the same bits.
+    fn all_reduce(&mut self, values: &mut [f32]) -> Result<(), CollectiveError>;
+
+    /// On rank 0, fills `all` with what every rank calls `own`, in the order of ranks.
+    fn gather(&mut self, own: &[f32], all: &mut [f32]) -> Result<(), CollectiveError>;
+}
+
+/// The group is of no use any more: its epoch is over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CollectiveError {
+    #[error("rank {rank} of the group left")]
+    RankLeft { rank: usize },
+    #[error("rank {rank} of the group is silent for {} s", after.as_secs_f64())]
+    RankSilent { rank: usize, after: Duration },
+    #[error("rank {rank} brought {found} values, this rank {expected}: not the same step")]
+    Disagree { rank: usize, found: usize, expected: usize },
+    #[error("a stage that holds a share computes in a group; none was given")]
+    NoGroup,
+}
+
+/// The group of a stage that is whole.
+pub(crate) struct Alone;
+
+impl Collective for Alone {
+    fn all_reduce(&mut self, _: &mut [f32]) -> Result<(), CollectiveError> {
+        Ok(())
+    }
+
+    fn gather(&mut self, own: &[f32], all: &mut [f32]) -> Result<(), CollectiveError> {
+        all.copy_from_slice(own);
+        Ok(())
+    }
+}
+
+/// The place of a group that is yet to be given.
+pub(crate) struct Missing;
+
+impl Collective for Missing {
+    fn all_reduce(&mut self, _: &mut [f32]) -> Result<(), CollectiveError> {
+        Err(CollectiveError::NoGroup)
+    }
+
+    fn gather(&mut self, _: &[f32], _: &mut [f32]) -> Result<(), CollectiveError> {
+        Err(CollectiveError::NoGroup)
+    }
+}
