@@ -125,6 +125,9 @@ impl StageConfig {
         if !(self.kv.block_size as usize).is_multiple_of(KEY_GROUP) {
             return bad("block_size", self.kv.block_size, "expected a multiple of 16");
         }
+        if !spec.can_keep(self.kv.kv_type) {
+            return bad("head_dim", attention.head_dim, "expected a multiple of 32 for q8_0 KV");
+        }
         if self.kv.step_tokens_max as usize > STEP_TOKENS_MAX {
             return bad("step_tokens_max", self.kv.step_tokens_max, "expected at most 4096");
         }

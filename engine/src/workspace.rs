@@ -142,7 +142,8 @@ impl Workspace {
         let logits = logit_rows * (2 * widths.hidden + vocabulary + logit_part);
         let (tile_row, angles) = (widths.tile_row(), Rope::angle_floats(spec, rows));
         let floats = (rows * widths.hidden + angles + tile * tile_row + logits) as u64;
-        let thread = attention_scratch_floats(&spec.of_slice(&spec.slice(config.share)));
+        let thread =
+            attention_scratch_floats(&spec.of_slice(&spec.slice(config.share)), config.kv.kv_type);
         let threads = (threads as u64).saturating_mul(thread);
         let matmul = MatmulScratch::bytes(tile, widths.inputs_max());
         let floats = floats.saturating_add(threads).saturating_mul(4);

@@ -8,6 +8,8 @@ pub enum PlanError {
     NoDevice,
     #[error("{name} is {value}, expected 1 to {most}")]
     BadOption { name: &'static str, value: u32, most: u32 },
+    #[error("heads of this model are not made of blocks of {block}, take f16 for its KV")]
+    KvType { block: u32 },
     #[error("{asked} stages were asked for, but only {usable} devices can hold a layer")]
     TooFewDevices { asked: u32, usable: u32 },
     #[error(

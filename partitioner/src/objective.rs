@@ -57,6 +57,9 @@ impl Objective {
             let ok = (1..=most).contains(&value);
             if ok { Ok(()) } else { Err(PlanError::BadOption { name, value, most }) }
         };
+        if !spec.can_keep(self.kv_type) {
+            return Err(PlanError::KvType { block: self.kv_type.block() });
+        }
         check("context_length", self.context_length, spec.context_length)?;
         check("sequences_max", self.sequences_max, 1024)?;
         check("step_tokens_max", self.step_tokens_max, 4096)?;

@@ -98,13 +98,23 @@ pub enum KvType {
     #[default]
     F16,
     F32,
+    Bf16,
+    /// Codes of eight bits, an f16 scale for each 32.
+    Q8_0,
 }
 
 impl KvType {
-    pub fn bytes(self) -> u64 {
+    /// Values that share a scale: a head is made of whole ones.
+    pub fn block(self) -> u32 {
+        if self == Self::Q8_0 { 32 } else { 1 }
+    }
+
+    /// Bytes that `values` take, which are whole blocks.
+    pub fn bytes_of(self, values: u64) -> u64 {
         match self {
-            Self::F16 => 2,
-            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => values.saturating_mul(2),
+            Self::F32 => values.saturating_mul(4),
+            Self::Q8_0 => (values / 32).saturating_mul(34),
         }
     }
 }
@@ -170,7 +180,16 @@ impl ModelSpec {
     /// Bytes of state that one token takes in the pages of the layers of `range`.
     pub fn kv_bytes_per_token(&self, range: LayerRange, kv: KvType) -> u64 {
         let layers = &self.layers[range.indices()];
-        layers.iter().map(|layer| self.state_values(layer.state)).sum::<u64>() * kv.bytes()
+        kv.bytes_of(layers.iter().map(|layer| self.state_values(layer.state)).sum())
+    }
+
+    /// Whether the heads of all layers are made of whole blocks of `kv`.
+    pub fn can_keep(&self, kv: KvType) -> bool {
+        self.layers.iter().all(|layer| match layer.state {
+            StateKind::PagedKv { .. } => self.attention.head_dim.is_multiple_of(kv.block()),
+            StateKind::PagedLatent { width } => width.is_multiple_of(kv.block()),
+            StateKind::Recurrent { .. } => true,
+        })
     }
 
     /// Values that one token adds to the pages of a layer.

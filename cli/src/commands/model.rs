@@ -71,6 +71,8 @@ impl KvArg {
         match self {
             Self::F16 => KvType::F16,
             Self::F32 => KvType::F32,
+            Self::Bf16 => KvType::Bf16,
+            Self::Q8_0 => KvType::Q8_0,
         }
     }
 }

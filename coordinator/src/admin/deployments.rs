@@ -29,7 +29,9 @@ pub(super) async fn plan(
     }
     match try_plan(&admin, &model, &options, &left_out)? {
         Ok(planned) => Ok(Json(views::plan(&model, &planned))),
-        Err(error @ PlanError::BadOption { .. }) => Err(AdminError::invalid(error.to_string())),
+        Err(error @ (PlanError::BadOption { .. } | PlanError::KvType { .. })) => {
+            Err(AdminError::invalid(error.to_string()))
+        }
         Err(error) => Ok(Json(views::no_plan(&model, &error))),
     }
 }
@@ -41,7 +43,7 @@ pub(super) async fn deploy(
     let DeployModel { model, options } = body(&bytes)?;
     match try_plan(&admin, &model, &options, &BTreeSet::new())? {
         Ok(_) => {}
-        Err(error @ PlanError::BadOption { .. }) => {
+        Err(error @ (PlanError::BadOption { .. } | PlanError::KvType { .. })) => {
             return Err(AdminError::invalid(error.to_string()));
         }
         Err(error) => {

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use protocol::ids::BlockId;
-use protocol::model_spec::ModelSpec;
+use protocol::model_spec::{KvType, ModelSpec};
 
 use crate::kernels::Compute;
 use crate::kernels::attention::{AttentionScratch, RowQuery, attend};
@@ -89,11 +89,11 @@ thread_local! {
 }
 
 /// Floats that a thread's scratch grows to.
-pub(crate) fn attention_scratch_floats(spec: &ModelSpec) -> u64 {
+pub(crate) fn attention_scratch_floats(spec: &ModelSpec, kv_type: KvType) -> u64 {
     let attention = spec.attention;
     let (group, dim) = match attention.latent {
         None => (attention.heads / attention.kv_heads.max(1), attention.head_dim),
         Some(latent) => (attention.heads, latent.rank.saturating_add(latent.rope_dim)),
     };
-    AttentionScratch::floats(group.into(), dim.into())
+    AttentionScratch::floats(group.into(), dim.into(), kv_type == KvType::Q8_0)
 }

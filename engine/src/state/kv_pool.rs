@@ -3,6 +3,8 @@
 //! Layers with another kind of state (a slot of fixed size) will have a pool of their own beside
 //! this one.
 
+use std::ops::Range;
+
 use half::slice::HalfBitsSliceExt;
 use protocol::ids::BlockId;
 use protocol::model_spec::{KvType, LayerSpec, ModelSpec, StateKind};
@@ -10,7 +12,9 @@ use protocol::step_batch::BlockCopy;
 
 use crate::config::StageConfig;
 use crate::error::EngineError;
-use crate::kernels::attention::{Elements, KEY_GROUP, PagedHead};
+use crate::kernels::attention::{
+    Elements, KEY_GROUP, PagedHead, plane_bytes, spread_key, store_row,
+};
 use crate::kernels::cpu;
 use crate::layers::RowPlace;
 
@@ -19,7 +23,7 @@ use crate::layers::RowPlace;
 /// that one alone, as key and as value.
 pub(crate) struct KvPool {
     values: Stored,
-    /// A key rounded to f16, before its dimensions are spread.
+    /// A key rounded to sixteen bits, before its dimensions are spread.
     rounded: Vec<u16>,
     layers: Vec<LayerPages>,
     block_size: usize,
@@ -44,16 +48,22 @@ enum Stored {
     /// Bits of f16: the allocator gives zeroed integers without touching their pages.
     F16(Vec<u16>),
     F32(Vec<f32>),
+    /// Bits of bf16.
+    Bf16(Vec<u16>),
+    /// Planes of codes and scales, see `eight_bits`.
+    Q8_0(Vec<u8>),
 }
 
 impl KvPool {
     pub(crate) fn new(spec: &ModelSpec, config: &StageConfig) -> Result<Self, EngineError> {
         let bytes = Self::bytes(spec, config);
-        let count = usize::try_from(bytes / config.kv.kv_type.bytes()).unwrap_or(usize::MAX);
+        let count = |size: u64| usize::try_from(bytes / size).unwrap_or(usize::MAX);
         let no_memory = EngineError::OutOfMemory { what: "keys and values", bytes };
         let values = match config.kv.kv_type {
-            KvType::F16 => zeroed(count, 0_u16).map(Stored::F16),
-            KvType::F32 => zeroed(count, 0.0).map(Stored::F32),
+            KvType::F16 => zeroed(count(2), 0_u16).map(Stored::F16),
+            KvType::F32 => zeroed(count(4), 0.0).map(Stored::F32),
+            KvType::Bf16 => zeroed(count(2), 0_u16).map(Stored::Bf16),
+            KvType::Q8_0 => zeroed(count(1), 0_u8).map(Stored::Q8_0),
         };
         let block_size = config.kv.block_size as usize;
         let layers = layer_pages(spec, config, config.kv.blocks as usize * block_size);
@@ -75,7 +85,13 @@ impl KvPool {
             let from = layer.start + copy.from.0 as usize * count;
             let to = layer.start + copy.to.0 as usize * count;
             match &mut self.values {
-                Stored::F16(values) => values.copy_within(from..from + count, to),
+                Stored::F16(values) | Stored::Bf16(values) => {
+                    values.copy_within(from..from + count, to);
+                }
+                Stored::Q8_0(bytes) => {
+                    let from = plane_bytes(from)..plane_bytes(from + count);
+                    bytes.copy_within(from, plane_bytes(to));
+                }
                 Stored::F32(values) => values.copy_within(from..from + count, to),
             }
         }
@@ -88,17 +104,16 @@ impl KvPool {
         let block = place.blocks[position / self.block_size];
         let LayerPages { dim, shared, .. } = self.layers[layer];
         let slot = position % self.block_size;
-        let group = slot / KEY_GROUP * KEY_GROUP;
         for (head, key) in key.chunks_exact(dim).enumerate() {
             let start = self.start(layer, block, 0, head);
             if shared {
-                self.write(start + slot * dim, key);
+                self.write(start, slot, key);
             } else {
-                self.spread(start + group * dim + slot % KEY_GROUP, key);
+                self.spread(start, slot, key);
             }
         }
         for (head, value) in value.chunks_exact(dim).enumerate() {
-            self.write(self.start(layer, block, 1, head) + slot * dim, value);
+            self.write(self.start(layer, block, 1, head), slot, value);
         }
     }
 
@@ -109,6 +124,8 @@ impl KvPool {
             elements: match &self.values {
                 Stored::F16(values) => Elements::F16(values),
                 Stored::F32(values) => Elements::F32(values),
+                Stored::Bf16(values) => Elements::Bf16(values),
+                Stored::Q8_0(bytes) => Elements::Q8_0(bytes),
             },
             row_keys: pages.shared,
             keys: self.start(layer, first, 0, head),
@@ -120,24 +137,41 @@ impl KvPool {
         }
     }
 
-    fn write(&mut self, start: usize, row: &[f32]) {
-        let range = start..start + row.len();
+    /// Writes a row to its place in the head that begins at `start`.
+    fn write(&mut self, start: usize, slot: usize, row: &[f32]) {
+        let place = start + slot * row.len();
+        let range = place..place + row.len();
+        let plane = self.plane(start, row.len());
         match &mut self.values {
             Stored::F16(stored) => cpu::f32_to_f16(row, stored[range].reinterpret_cast_mut()),
+            Stored::Bf16(stored) => cpu::f32_to_bf16(row, stored[range].reinterpret_cast_mut()),
             Stored::F32(stored) => stored[range].copy_from_slice(row),
+            Stored::Q8_0(bytes) => store_row(&mut bytes[plane], slot, row),
         }
     }
 
     /// Writes the dimensions of a key to their places in its group.
-    fn spread(&mut self, start: usize, key: &[f32]) {
+    fn spread(&mut self, start: usize, slot: usize, key: &[f32]) {
+        let place = start + slot / KEY_GROUP * KEY_GROUP * key.len() + slot % KEY_GROUP;
+        let plane = self.plane(start, key.len());
+        let rounded = &mut self.rounded[..key.len()];
         match &mut self.values {
             Stored::F16(stored) => {
-                let rounded = &mut self.rounded[..key.len()];
                 cpu::f32_to_f16(key, rounded.reinterpret_cast_mut());
-                spread(rounded, &mut stored[start..]);
+                spread(rounded, &mut stored[place..]);
             }
-            Stored::F32(stored) => spread(key, &mut stored[start..]),
+            Stored::Bf16(stored) => {
+                cpu::f32_to_bf16(key, rounded.reinterpret_cast_mut());
+                spread(rounded, &mut stored[place..]);
+            }
+            Stored::F32(stored) => spread(key, &mut stored[place..]),
+            Stored::Q8_0(bytes) => spread_key(&mut bytes[plane], slot, key),
         }
+    }
+
+    /// The bytes of a head of `dim` that begins at `start`, where it has scales.
+    fn plane(&self, start: usize, dim: usize) -> Range<usize> {
+        plane_bytes(start)..plane_bytes(start + self.block_size * dim)
     }
 
     fn start(&self, layer: usize, block: BlockId, which: usize, head: usize) -> usize {

@@ -2,6 +2,7 @@
 
 mod bad_batches;
 mod golden_logits;
+mod kv_types;
 mod paged_state;
 mod quantised_logits;
 mod random_model;

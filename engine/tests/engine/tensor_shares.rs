@@ -67,7 +67,6 @@ fn near(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
     let error: f32 = pairs.map(|(a, b)| (a - b) * (a - b)).sum();
     let size: f32 = expected.iter().flatten().map(|x| x * x).sum();
     let relative = (error / size).sqrt();
-    println!("{name}: relative difference {relative:.4}");
     assert!(relative <= 0.02, "{name}: relative difference {relative}");
 }
 

@@ -1,7 +1,7 @@
 //! The passes as compiled for each kernel set and stored type.
 
 use super::SPAN;
-use super::element::{Element, F16, F32};
+use super::element::{Bf16, Element, F16, F32};
 use super::paged_head::{Elements, KEY_GROUP};
 pub(super) use super::passes::Pass;
 use super::passes::{last_values, row_scores, scores, values};
@@ -23,7 +23,9 @@ pub(super) struct Passes {
 pub(super) fn passes(set: KernelSet, elements: Elements<'_>) -> Passes {
     match elements {
         Elements::F16(_) => passes_of::<F16>(set),
-        Elements::F32(_) => passes_of::<F32>(set),
+        Elements::Bf16(_) => passes_of::<Bf16>(set),
+        // Codes are widened before they are looked at.
+        Elements::F32(_) | Elements::Q8_0(_) => passes_of::<F32>(set),
     }
 }
 

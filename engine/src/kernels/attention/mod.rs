@@ -6,6 +6,7 @@
 //! are beside it, and the space does not grow with the context.
 
 mod compiled;
+mod eight_bits;
 mod element;
 mod paged_head;
 mod passes;
@@ -17,6 +18,7 @@ use protocol::ids::BlockId;
 use super::KernelSet;
 use super::cpu;
 use compiled::{Pass, passes};
+pub(crate) use eight_bits::{plane_bytes, spread_key, store_row};
 pub(crate) use paged_head::{Elements, KEY_GROUP, PagedHead};
 
 /// Positions whose weights exist at a time.
@@ -48,6 +50,9 @@ pub(crate) struct AttentionScratch {
     // [heads], of the spans so far and of the span at hand
     so_far: Vec<Softmax>,
     span: Vec<Softmax>,
+    /// Of elements that are widened first.
+    // [SPAN, key_dim], [SPAN, value_dim]
+    widened: Vec<f32>,
 }
 
 /// The sums of a softmax over some positions.
@@ -59,9 +64,10 @@ struct Softmax {
 }
 
 impl AttentionScratch {
-    /// Floats that the scratch of `heads` grows to.
-    pub(crate) fn floats(heads: u64, value_dim: u64) -> u64 {
-        heads.saturating_mul(value_dim.saturating_add(SPAN as u64 + 4))
+    /// Floats that the scratch of `heads` grows to, with keys and values that are `widened`.
+    pub(crate) fn floats(heads: u64, value_dim: u64, widened: bool) -> u64 {
+        let span = if widened { 2 * SPAN as u64 * value_dim } else { 0 };
+        heads.saturating_mul(value_dim.saturating_add(SPAN as u64 + 4)).saturating_add(span)
     }
 }
 
@@ -77,7 +83,7 @@ pub(crate) fn attend(
     assert!(row.query.len() == heads * head.key_dim && out.len() == heads * head.value_dim);
     assert!(row.sinks.is_none_or(|sinks| sinks.len() == heads));
     assert!(set.is_available() && head.holds(row.blocks, &row.positions));
-    let AttentionScratch { weights, attended, so_far, span: sums } = scratch;
+    let AttentionScratch { weights, attended, so_far, span: sums, widened } = scratch;
     weights.resize(heads * SPAN, 0.0);
     attended.resize(heads * head.value_dim, 0.0);
     out.fill(0.0);
@@ -90,7 +96,14 @@ pub(crate) fn attend(
     so_far.extend((0..heads).map(first));
     let passes = passes(set, head.elements);
     for span in spans(&row.positions) {
-        let pass = Pass { head, blocks: row.blocks, span, heads };
+        let local = eight_bits::widened(head, row.blocks, &span, widened);
+        let pass = match &local {
+            Some(head) => {
+                let first = span.start % SPAN;
+                Pass { head, blocks: &[BlockId(0)], span: first..first + span.len(), heads }
+            }
+            None => Pass { head, blocks: row.blocks, span, heads },
+        };
         // SAFETY: the machine has the set, the head holds the span's blocks, and query, weights and
         // attended have a row for each head.
         unsafe { (passes.scores)(&pass, row.query.as_ptr(), weights.as_mut_ptr()) };

@@ -13,6 +13,11 @@ pub(crate) enum Elements<'a> {
     /// Bits of f16.
     F16(&'a [u16]),
     F32(&'a [f32]),
+    /// Bits of bf16.
+    Bf16(&'a [u16]),
+    /// Per head of a block: codes in the order of the others' elements, then an f16 scale for each
+    /// 32 dimensions of a position, in the same order.
+    Q8_0(&'a [u8]),
 }
 
 /// A block's values are `[slot][value_dim]`. Its keys are `[slot / 16][key_dim][slot % 16]`, or
@@ -90,8 +95,11 @@ impl PagedHead<'_> {
             let block = blocks.get_unchecked(position / self.block_size).0 as usize;
             let element = block * self.stride + offset;
             match self.elements {
-                Elements::F16(values) => values.as_ptr().add(element).cast(),
+                Elements::F16(values) | Elements::Bf16(values) => {
+                    values.as_ptr().add(element).cast()
+                }
                 Elements::F32(values) => values.as_ptr().add(element).cast(),
+                Elements::Q8_0(bytes) => bytes.as_ptr().add(element / 32 * 34),
             }
         }
     }
@@ -100,8 +108,9 @@ impl PagedHead<'_> {
 impl Elements<'_> {
     fn len(&self) -> usize {
         match self {
-            Self::F16(values) => values.len(),
+            Self::F16(values) | Self::Bf16(values) => values.len(),
             Self::F32(values) => values.len(),
+            Self::Q8_0(bytes) => bytes.len() / 34 * 32,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Conversions between f32 and the two 16-bit types, rounding to nearest even.
 
-use half::f16;
+use half::{bf16, f16};
 
 widened! {
     /// Rounds each value to the nearest that bf16 can hold.
@@ -11,6 +11,13 @@ widened! {
 pub(crate) fn f32_to_f16(x: &[f32], out: &mut [f16]) {
     for (out, x) in out.iter_mut().zip(x) {
         *out = f16::from_f32(*x);
+    }
+}
+
+/// `out[i] = x[i]`, rounded.
+pub(crate) fn f32_to_bf16(x: &[f32], out: &mut [bf16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = bf16::from_f32(*x);
     }
 }
 
@@ -27,8 +34,6 @@ fn round_body(x: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use half::bf16;
-
     use super::*;
 
     #[test]

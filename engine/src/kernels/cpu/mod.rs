@@ -27,10 +27,12 @@ macro_rules! widened {
     };
 }
 
+pub(in crate::kernels) use widened;
+
 mod dot;
 mod exp;
 mod halves;
 
 pub(crate) use dot::{add, max, scale_into, sum, sum_of_squares, weighted_sum};
 pub(crate) use exp::{exp, exp_shifted, silu_times, soft_cap};
-pub(crate) use halves::{f32_to_f16, round_to_bf16};
+pub(crate) use halves::{f32_to_bf16, f32_to_f16, round_to_bf16};
