@@ -5,7 +5,6 @@ use protocol::plan::KvPlan;
 use protocol::step_batch::{Sample, SequenceRows, StepBatch};
 
 use crate::error::EngineError;
-use crate::layers::RowPlace;
 
 /// What a batch must keep within.
 #[derive(Clone, Copy, Debug)]
@@ -80,14 +79,4 @@ impl BatchLimits {
         }
         Err(EngineError::BadToken { token, vocabulary: self.vocabulary })
     }
-}
-
-/// The place of every row of a checked batch, in order.
-pub(crate) fn places(batch: &StepBatch) -> Vec<RowPlace<'_>> {
-    let places = batch.rows.iter().flat_map(|rows| {
-        let blocks = rows.block_tables.first().map_or(&[][..], |table| &table[..]);
-        let positions = rows.position..rows.position + rows.tokens.len() as u32;
-        positions.map(move |position| RowPlace { position, blocks })
-    });
-    places.collect()
 }

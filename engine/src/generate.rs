@@ -56,7 +56,7 @@ pub fn step(stages: &mut [Stage], batch: &StepBatch) -> Result<Vec<SampledToken>
     for stage in stages {
         match stage.forward(batch, input)? {
             StageOutput::Activations(bytes) => input = StageInput::Activations(bytes),
-            StageOutput::Samples(samples) => return Ok(samples),
+            StageOutput::Samples(samples) => return Ok(samples.to_vec()),
         }
     }
     Ok(Vec::new())

@@ -19,6 +19,7 @@ mod layers;
 mod models;
 mod sampler;
 mod state;
+mod step_lists;
 mod workspace;
 
 pub use checkpoint::WeightType;

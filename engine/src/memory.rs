@@ -24,17 +24,15 @@ impl StageMemory {
         let end = config.layers.end.0.min(spec.layer_count());
         let layers = LayerRange::new(config.layers.start.0.min(end), end);
         let config = &StageConfig { layers, ..*config };
-        let (whole, first) = (config.layers == spec.all_layers(), layers.start.0 == 0);
-        let all = spec.stage_weight_bytes(config.layers);
-        let embedding = if first { spec.embedding_bytes } else { 0 };
         let weights = if config.is_whole() {
-            // A tied matrix serves both ends of a single stage.
-            let shared = if whole && spec.tied_embeddings { spec.embedding_bytes } else { 0 };
-            all.saturating_sub(shared)
+            spec.stage_weight_bytes(layers)
         } else {
             // Every rank has the whole embedding, and about its share of the rest.
             let part = f64::from(config.share.units) / f64::from(config.share.of.max(1));
-            embedding + (all.saturating_sub(embedding) as f64 * part) as u64
+            let embedding = if layers.start.0 == 0 { spec.embedding_bytes } else { 0 };
+            let untied = ModelSpec { tied_embeddings: false, ..spec.clone() };
+            let rest = untied.stage_weight_bytes(layers).saturating_sub(embedding);
+            embedding + (rest as f64 * part) as u64
         };
         Self {
             weights,

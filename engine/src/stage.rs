@@ -6,10 +6,10 @@ use checkpoint::Manifest;
 use protocol::ids::LayerIndex;
 use protocol::model_spec::{LayerRange, ModelSpec};
 use protocol::plan::{ActivationType, KvPlan};
-use protocol::step_batch::{Sample, SampledToken, StepBatch};
+use protocol::step_batch::{SampledToken, StepBatch};
 
 use crate::activations;
-use crate::batch::{BatchLimits, places};
+use crate::batch::BatchLimits;
 use crate::collective::Collective;
 use crate::config::StageConfig;
 use crate::error::EngineError;
@@ -17,9 +17,10 @@ use crate::kernels::{Compute, cpu};
 use crate::layers::{Embedding, LmHead, RmsNorm, Rope, RowPlace, Tile};
 use crate::memory::StageMemory;
 use crate::models::{self, DecoderLayer};
-use crate::sampler::{SampleAt, Sampler};
+use crate::sampler::Sampler;
 use crate::state::KvPool;
-use crate::weights::{Matrix, Tensors, WeightSource};
+use crate::step_lists::StepLists;
+use crate::weights::{Matrix, Tensors, WeightSource, give_back_free_memory};
 use crate::workspace::{TILE_ROWS, Workspace};
 
 /// The layers of one rank, their sequence state and their buffers.
@@ -36,6 +37,7 @@ pub struct Stage {
     output: Option<Output>,
     pool: KvPool,
     workspace: Workspace,
+    lists: StepLists,
     memory: StageMemory,
 }
 
@@ -61,7 +63,7 @@ pub enum StageOutput<'a> {
     Activations(&'a [u8]),
     /// From the last stage: one token per row set that asked for it, in batch order. Its first
     /// rank has them, the others none.
-    Samples(Vec<SampledToken>),
+    Samples(&'a [SampledToken]),
 }
 
 impl Stage {
@@ -105,6 +107,7 @@ impl Stage {
         let weights = if table_shared { 0 } else { table_bytes }
             + blocks.iter().map(|block| block.bytes()).sum::<u64>()
             + head.as_ref().map_or(0, |head| head.bytes());
+        give_back_free_memory();
         let kv = KvPool::bytes(&local, config);
         let workspace = Workspace::bytes(spec, config, compute.threads());
         Ok(Self {
@@ -118,6 +121,7 @@ impl Stage {
             output: head.map(|head| Output { head, sampler: Sampler::default() }),
             pool,
             workspace: Workspace::new(spec, config, Arc::clone(compute)),
+            lists: StepLists::default(),
             memory: StageMemory { weights, kv, workspace },
         })
     }
@@ -150,27 +154,31 @@ impl Stage {
         input: StageInput<'_>,
     ) -> Result<StageOutput<'_>, EngineError> {
         self.limits.check(batch)?;
-        let asked = asked(batch);
+        let asked = self.lists.asked(batch);
         if let Some(output) = &self.output {
             output.sampler.check(batch, asked.iter().map(|(_, at)| at))?;
         }
         self.compute(batch, input)?;
         let hidden = &self.workspace.hidden[..batch.token_count() * self.hidden];
         let Some(output) = &mut self.output else {
+            self.lists.keep_asked(asked);
             let wire = &mut self.workspace.wire;
             let bytes = activations::encode(hidden, self.activation, wire);
             return Ok(StageOutput::Activations(bytes));
         };
         let sampler = &mut output.sampler;
         batch.ends.iter().for_each(|sequence| sampler.end(*sequence));
-        batch.starts.iter().for_each(|start| sampler.start(start));
-        let mut samples = Vec::with_capacity(asked.len());
+        let tokens_max = self.limits.kv.context_length as usize;
+        batch.starts.iter().for_each(|start| sampler.start(start, tokens_max));
+        let samples = &mut self.lists.samples;
+        samples.clear();
         let space = (&mut self.workspace.logits, &mut self.workspace.tile);
         output.head.each_row(&asked, hidden, space, &mut |at, logits| {
             samples.push(sampler.sample(at, logits)?);
             Ok(())
         })?;
-        Ok(StageOutput::Samples(samples))
+        self.lists.keep_asked(asked);
+        Ok(StageOutput::Samples(&self.lists.samples))
     }
 
     /// The logits of each row set that asks for a sample, instead of a sample: for evaluation.
@@ -186,10 +194,12 @@ impl Stage {
         if let Some(output) = &self.output {
             let hidden = &self.workspace.hidden[..batch.token_count() * self.hidden];
             let space = (&mut self.workspace.logits, &mut self.workspace.tile);
-            output.head.each_row(&asked(batch), hidden, space, &mut |_, logits| {
+            let asked = self.lists.asked(batch);
+            output.head.each_row(&asked, hidden, space, &mut |_, logits| {
                 rows.push(logits.to_vec());
                 Ok(())
             })?;
+            self.lists.keep_asked(asked);
         }
         Ok(rows)
     }
@@ -198,7 +208,10 @@ impl Stage {
     fn compute(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
         self.read_input(batch, input)?;
         batch.copies.iter().for_each(|copy| self.pool.copy(*copy));
-        self.run_layers(&places(batch))
+        let places = self.lists.places(batch);
+        self.run_layers(&places)?;
+        self.lists.keep_places(places);
+        Ok(())
     }
 
     fn read_input(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
@@ -234,21 +247,6 @@ impl Stage {
         }
         Ok(())
     }
-}
-
-/// The last row of each row set that asks for a sample.
-fn asked(batch: &StepBatch) -> Vec<(usize, SampleAt<'_>)> {
-    let mut end = 0;
-    let mut asked = Vec::with_capacity(batch.rows.len());
-    for rows in &batch.rows {
-        end += rows.tokens.len();
-        if let Sample::Yes { allowed } = &rows.sample {
-            let position = u64::from(rows.position) + rows.tokens.len() as u64;
-            let allowed = allowed.as_ref();
-            asked.push((end - 1, SampleAt { sequence: rows.sequence, position, allowed }));
-        }
-    }
-    asked
 }
 
 fn token_table(tensors: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Arc<Matrix>, EngineError> {

@@ -169,12 +169,14 @@ impl ModelSpec {
         LayerRange::new(0, self.layer_count())
     }
 
-    /// Weight bytes that a stage of `range` holds, with the embedding and the head at the ends.
+    /// Weight bytes that a stage of `range` holds, with the embedding and the head at the ends. A
+    /// tied matrix that serves both ends of one stage counts once.
     pub fn stage_weight_bytes(&self, range: LayerRange) -> u64 {
         let layers: u64 = self.layers[range.indices()].iter().map(|l| l.weight_bytes).sum();
         let embedding = if range.start.0 == 0 { self.embedding_bytes } else { 0 };
         let head = if range.end.0 == self.layer_count() { self.head_bytes } else { 0 };
-        layers + embedding + head
+        let shared = if self.tied_embeddings { embedding.min(head) } else { 0 };
+        layers + embedding + head - shared
     }
 
     /// Bytes of state that one token takes in the pages of the layers of `range`.

@@ -6,6 +6,32 @@ use tests::process::{Cluster, ClusterOptions};
 
 const LIMIT: u64 = 560_000_000;
 
+/// Weights as the plan tells them, a pool that is full, and what the process needs beside.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: writes and loads 0.8 GB"]
+async fn a_loaded_model_takes_the_memory_that_its_plan_tells() {
+    let cluster = Cluster::start(&ClusterOptions { workers: 1, ..ClusterOptions::default() }).await;
+    let path = cluster.folder().join("llama-1b.gguf");
+    let model = RandomModel::llama_one_billion(WeightMix::q4_k_m(), 2);
+    write_random_gguf(&path, &model).expect("written");
+    cluster.import(&path, "big").await;
+    let before = cluster.workers[0].resident_memory();
+    cluster.deploy("big", json!({ "contextLength": 512, "sequencesMax": 1 })).await;
+    let loaded = cluster.workers[0].resident_memory();
+    let view = cluster.api(0).get("/admin/v1/models/big").await.expect("a model");
+    let stage = &view["deployment"]["stages"][0];
+    let bytes = |field: &str| stage[field].as_u64().expect("a number");
+    let (weights, kv) = (bytes("weightBytes"), bytes("kvBytes"));
+    println!("before {before} loaded {loaded} weights {weights} kv {kv}");
+    let taken = loaded - before;
+    assert!(taken.abs_diff(weights) < weights * 3 / 100, "{taken} taken, {weights} told");
+    let words = "one two three four five six seven eight nine ten ".repeat(8);
+    let extra = json!({ "max_tokens": 400, "ignore_eos": true });
+    cluster.api(0).ask("big", &words, extra).await.expect("an answer");
+    let peak = cluster.workers[0].peak_memory();
+    assert!(peak < weights + kv + 150_000_000, "{peak} for {weights} and {kv}");
+}
+
 /// The Llama-3.2-1B shape with random Q4_K and Q6_K blocks, about 0.8 GB.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: writes and loads 0.8 GB"]

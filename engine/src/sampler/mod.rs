@@ -82,9 +82,10 @@ impl Sampler {
         self.sequences.remove(&sequence);
     }
 
-    /// Begins a sequence, or begins it anew with what is known of it now.
-    pub(crate) fn start(&mut self, start: &SequenceStart) {
-        self.sequences.insert(start.sequence, SampledSequence::new(start));
+    /// Begins a sequence of up to `tokens_max` tokens, or begins it anew with what is known of it
+    /// now.
+    pub(crate) fn start(&mut self, start: &SequenceStart, tokens_max: usize) {
+        self.sequences.insert(start.sequence, SampledSequence::new(start, tokens_max));
     }
 
     /// Chooses the token at `at` and counts it as part of the answer. `logits` (`[vocabulary]`)

@@ -23,12 +23,12 @@ pub(super) struct Seen {
 }
 
 impl SampledSequence {
-    pub(super) fn new(start: &SequenceStart) -> Self {
+    pub(super) fn new(start: &SequenceStart, tokens_max: usize) -> Self {
         let mut sequence = Self {
             params: start.sampling.clone(),
             choice_seed: start.choice_seed,
             prompt_len: start.prompt.len(),
-            answer: Vec::new(),
+            answer: Vec::with_capacity(tokens_max.saturating_sub(start.prompt.len())),
             seen: BTreeMap::new(),
         };
         if sequence.params.repetition_penalty != 1.0 {

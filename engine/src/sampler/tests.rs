@@ -12,7 +12,8 @@ fn sampler(prompt: &[u32], emitted: &[u32], sampling: SamplingParams) -> Sampler
     let ids = |ids: &[u32]| -> Arc<[TokenId]> { ids.iter().map(|id| TokenId(*id)).collect() };
     let (prompt, emitted) = (ids(prompt), ids(emitted));
     let mut sampler = Sampler::default();
-    sampler.start(&SequenceStart { sequence: ID, sampling, choice_seed: 3, prompt, emitted });
+    let start = SequenceStart { sequence: ID, sampling, choice_seed: 3, prompt, emitted };
+    sampler.start(&start, 64);
     sampler
 }
 

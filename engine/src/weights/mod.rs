@@ -1,6 +1,7 @@
 //! A stage's tensors, found by their canonical names, read once and packed for products.
 
 mod dequantise;
+mod give_back;
 mod matrix;
 mod packing;
 mod piece;
@@ -8,6 +9,7 @@ mod source;
 mod tensors;
 
 pub use dequantise::dequantise;
+pub(crate) use give_back::give_back_free_memory;
 pub(crate) use matrix::Matrix;
 pub use source::{FileSource, WeightSource};
 pub(crate) use tensors::Tensors;

@@ -1,5 +1,6 @@
 //! What the engine promises: the reference's logits, and bits that no batch, chunk or cut changes.
 
+mod allocations;
 mod bad_batches;
 mod golden_logits;
 mod kv_types;

@@ -78,9 +78,18 @@ impl NodeProcess {
 
     /// Largest resident set so far, bytes, mapped pages included (`VmHWM`).
     pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Resident set now, bytes, mapped pages included.
+    pub fn resident_memory(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let id = self.child.as_ref().expect("running").id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("procfs");
-        let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("VmHWM");
+        let line = status.lines().find(|l| l.starts_with(field)).expect("the field");
         let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("kB");
         kib * 1024
     }

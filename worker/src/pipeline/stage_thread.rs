@@ -115,6 +115,7 @@ fn run(
         }
         StageOutput::Samples(samples) => {
             stage_micros.push(micros());
+            let samples = samples.to_vec();
             Ok(StepOutput::Result(StepResult { step: batch.step, samples, stage_micros }))
         }
     }
