@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use protocol::model_spec::ModelSpec;
-use serde_json::{Map, Value};
 
 use crate::Checkpoint;
 use crate::error::CheckpointError;
@@ -13,6 +12,7 @@ use crate::text_assets::TextAssets;
 
 mod config;
 mod json_file;
+mod quantisation;
 mod rope_config;
 mod safetensors;
 mod shards;
@@ -27,13 +27,17 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     }
     let config = json_file::read(&config_path)?;
     let spec = config::spec(&config_path, &config)?;
-    let (files, mut tensors) = shards::read(folder, spec.architecture)?;
+    let fields = json_file::Fields { path: &config_path, map: &config };
+    let quantisation = quantisation::read(&fields)?;
+    let naming = tensor_names::Naming { architecture: spec.architecture };
+    let (files, mut tensors) = shards::read(folder, naming)?;
     // A tied model may still carry a copy of its embedding as a head; the tie is what counts.
     if spec.tied_embeddings {
         tensors.retain(|tensor| tensor.name != "output.weight");
     }
-    drop_draft_layers(&config_path, &config, &spec, &mut tensors)?;
-    let (spec, tensors) = layout::check(spec, folder, &files, tensors, None)?;
+    drop_draft_layers(&fields, &spec, &mut tensors)?;
+    let label = quantisation.label();
+    let (spec, tensors) = layout::check(spec, folder, &files, tensors, label)?;
     let name = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let name = name.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Checkpoint { spec, name, files, tensors, text: open_text(folder)? })
@@ -41,12 +45,10 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
 
 /// Layers behind the last that guess the token after the next: not part of the model proper.
 fn drop_draft_layers(
-    path: &Path,
-    config: &Map<String, Value>,
+    fields: &json_file::Fields<'_>,
     spec: &ModelSpec,
     tensors: &mut Vec<TensorEntry>,
 ) -> Result<(), CheckpointError> {
-    let fields = json_file::Fields { path, map: config };
     let count = fields.u32("num_nextn_predict_layers")?.unwrap_or(0);
     let draft = spec.layer_count()..spec.layer_count().saturating_add(count);
     tensors.retain(|tensor| {

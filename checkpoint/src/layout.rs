@@ -1,6 +1,6 @@
 //! A model's shape as its configuration says it, checked against the tensors that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use protocol::ids::LayerIndex;
@@ -8,6 +8,7 @@ use protocol::model_spec::{LayerSpec, ModelSpec, StateKind};
 
 use crate::error::CheckpointError;
 use crate::shard;
+use crate::stored::{StorageError, StoredMatrix, StoredVector};
 use crate::tensor::{TensorEntry, TensorPlace};
 use crate::weight_type::WeightType;
 
@@ -72,16 +73,21 @@ pub(crate) fn check(
             return Err(CheckpointError::DuplicateTensor { path, tensor: twin.name });
         }
     }
+    let expected = expected_tensors(&spec);
     let mut ordered = Vec::with_capacity(found.len());
-    for expected in expected_tensors(&spec) {
-        let Some(tensor) = found.remove(&expected.name) else {
-            let path = path.to_owned();
-            return Err(CheckpointError::MissingTensor { path, tensor: expected.name });
-        };
-        check_tensor(&file(&tensor), &tensor, &expected)?;
-        ordered.push(tensor);
+    let mut taken = BTreeSet::new();
+    for expected in &expected {
+        let entries = stored(expected, &found).map_err(|error| {
+            let path = found.get(error.tensor()).map_or_else(|| path.to_owned(), file);
+            storage_error(path, error)
+        })?;
+        for tensor in entries {
+            if taken.insert(tensor.name.clone()) {
+                ordered.push(tensor.clone());
+            }
+        }
     }
-    for tensor in found.into_values() {
+    for tensor in found.into_values().filter(|tensor| !taken.contains(&tensor.name)) {
         if !expected::is_ignored(&tensor.name) {
             return Err(CheckpointError::UnexpectedTensor {
                 path: file(&tensor),
@@ -91,11 +97,54 @@ pub(crate) fn check(
         }
         ordered.push(tensor);
     }
-    Ok((with_sizes(spec, &ordered, label), ordered))
+    Ok((with_sizes(spec, &expected, &ordered, label), ordered))
+}
+
+/// The tensors that hold an expected one.
+fn stored<'a>(
+    expected: &ExpectedTensor,
+    found: &'a BTreeMap<String, TensorEntry>,
+) -> Result<Vec<&'a TensorEntry>, StorageError> {
+    let find = |name: &str| found.get(name);
+    let name = &expected.name;
+    let (shape, entries): (_, Vec<_>) = if expected.shape.len() == 2 {
+        let stored = StoredMatrix::find(name, find)?;
+        (stored.shape.to_vec(), stored.entries().collect())
+    } else {
+        let stored = StoredVector::find(name, find)?;
+        (stored.shape(), vec![stored.entry])
+    };
+    if shape != expected.shape {
+        let (tensor, expected) = (entries[0].name.clone(), expected.shape.clone());
+        return Err(StorageError::WrongShape { tensor, found: shape, expected });
+    }
+    Ok(entries)
+}
+
+fn storage_error(path: PathBuf, error: StorageError) -> CheckpointError {
+    match error {
+        StorageError::Missing { tensor } => CheckpointError::MissingTensor { path, tensor },
+        StorageError::WrongShape { tensor, found, expected } => {
+            CheckpointError::WrongShape { path, tensor, found, expected }
+        }
+        StorageError::WrongType { tensor, found } => {
+            let reason = format!("of type {found}, which its place does not take");
+            CheckpointError::BadTensor { path, tensor, reason }
+        }
+        StorageError::NotAMatrix { tensor, found } => {
+            let reason = format!("of shape {found:?}, which is none of a matrix");
+            CheckpointError::BadTensor { path, tensor, reason }
+        }
+    }
 }
 
 /// Fills in what follows from the tensors.
-fn with_sizes(mut spec: ModelSpec, tensors: &[TensorEntry], label: Option<String>) -> ModelSpec {
+fn with_sizes(
+    mut spec: ModelSpec,
+    expected: &[ExpectedTensor],
+    tensors: &[TensorEntry],
+    label: Option<String>,
+) -> ModelSpec {
     let used = spec.experts.map_or(1.0, |e| f64::from(e.used) / f64::from(e.count.max(1)));
     let (mut embedding_bytes, mut head_bytes) = (0, 0);
     for tensor in tensors {
@@ -104,14 +153,17 @@ fn with_sizes(mut spec: ModelSpec, tensors: &[TensorEntry], label: Option<String
             TensorPlace::Output => head_bytes += tensor.bytes,
             TensorPlace::Global => {}
             TensorPlace::Layer(LayerIndex(layer)) => {
-                let layer = &mut spec.layers[layer as usize];
-                layer.weight_bytes += tensor.bytes;
-                if let [rows, columns] = tensor.shape[..] {
-                    // A token goes through some of the experts only.
-                    let part = if is_expert(&tensor.name) { used } else { 1.0 };
-                    layer.macs_per_token += ((rows * columns) as f64 * part) as u64;
-                }
+                spec.layers[layer as usize].weight_bytes += tensor.bytes;
             }
+        }
+    }
+    for matrix in expected {
+        if let ([rows, columns], TensorPlace::Layer(layer)) =
+            (&matrix.shape[..], TensorPlace::of(&matrix.name))
+        {
+            // A token goes through some of the experts only.
+            let part = if is_expert(&matrix.name) { used } else { 1.0 };
+            spec.layers[layer.0 as usize].macs_per_token += ((rows * columns) as f64 * part) as u64;
         }
     }
     spec.embedding_bytes = embedding_bytes;
@@ -124,29 +176,6 @@ fn with_sizes(mut spec: ModelSpec, tensors: &[TensorEntry], label: Option<String
 /// `blk.0.ffn_gate.7.weight` is one of several experts.
 fn is_expert(name: &str) -> bool {
     name.contains(".ffn_") && name.split('.').count() == 5
-}
-
-fn check_tensor(
-    path: &Path,
-    tensor: &TensorEntry,
-    expected: &ExpectedTensor,
-) -> Result<(), CheckpointError> {
-    if tensor.shape != expected.shape {
-        return Err(CheckpointError::WrongShape {
-            path: path.to_owned(),
-            tensor: tensor.name.clone(),
-            found: tensor.shape.clone(),
-            expected: expected.shape.clone(),
-        });
-    }
-    if expected.shape.len() == 1 && tensor.weight_type.is_quantised() {
-        return Err(CheckpointError::BadTensor {
-            path: path.to_owned(),
-            tensor: tensor.name.clone(),
-            reason: format!("a vector of type {}, expected F32, F16 or BF16", tensor.weight_type),
-        });
-    }
-    Ok(())
 }
 
 /// The type that holds most bytes.

@@ -10,6 +10,7 @@ mod layout;
 pub mod manifest;
 pub mod shard;
 mod source;
+mod stored;
 pub mod tensor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -26,6 +27,7 @@ pub use error::CheckpointError;
 pub use layout::{ExpectedTensor, expected_tensors};
 pub use manifest::{ChunkEntry, FileEntry, Manifest};
 pub use shard::{TensorPart, part_of};
+pub use stored::{RowView, StorageError, StoredForm, StoredMatrix, StoredVector};
 pub use tensor::{TensorEntry, TensorPlace};
 pub use text_assets::{GgufVocabulary, NamedToken, TextAssets, TokenKind, Vocabulary};
 pub use weight_type::WeightType;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use protocol::model_spec::{ModelSpec, ShareSlice, ShareUnits};
 
+use crate::stored::column_block;
 use crate::tensor::TensorEntry;
 
 /// The part of a tensor; ranges are half open.
@@ -78,7 +79,7 @@ fn wide(range: &Range<u32>, width: u32) -> Range<u64> {
 pub fn share_units(spec: &ModelSpec, tensors: &[TensorEntry]) -> ShareUnits {
     let block = |part: &str| {
         let of_part = tensors.iter().filter(|tensor| tensor.name.contains(part));
-        of_part.map(|tensor| tensor.weight_type.block_elements()).max().unwrap_or(1)
+        of_part.map(column_block).max().unwrap_or(1)
     };
     let attention = spec.attention;
     let value_dim = attention.latent.map_or(attention.head_dim, |latent| latent.value_dim);

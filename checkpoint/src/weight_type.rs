@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
+const NOT_IN_GGUF: u32 = u32::MAX;
+
 /// A storage type; quantised ones hold `block_elements` values in `block_bytes` bytes.
 #[derive(
     Clone,
@@ -50,9 +52,12 @@ pub enum WeightType {
     Iq4Xs,
     #[serde(rename = "MXFP4")]
     Mxfp4,
+    /// Parts of a matrix that lies in several tensors (`StoredMatrix`): never a matrix alone.
+    U8,
 }
 
 impl WeightType {
+    /// Those that a matrix is made of; the others are parts of one.
     pub const ALL: [Self; 16] = [
         Self::F32,
         Self::F16,
@@ -86,8 +91,9 @@ impl WeightType {
     }
 
     /// The number that stands for the type in a GGUF tensor table (`ggml_type`).
-    pub const fn ggml_number(self) -> u32 {
-        self.facts().3
+    pub const fn ggml_number(self) -> Option<u32> {
+        let number = self.facts().3;
+        if number == NOT_IN_GGUF { None } else { Some(number) }
     }
 
     /// Name, values of a block, bytes of a block, number in GGUF.
@@ -109,11 +115,17 @@ impl WeightType {
             Self::Iq4Nl => ("IQ4_NL", 32, 18, 20),
             Self::Iq4Xs => ("IQ4_XS", 256, 136, 23),
             Self::Mxfp4 => ("MXFP4", 32, 17, 39),
+            Self::U8 => ("U8", 1, 1, NOT_IN_GGUF),
         }
     }
 
     pub fn is_quantised(self) -> bool {
         self.block_elements() > 1
+    }
+
+    /// Whether a tensor of the type is no more than a part of a matrix.
+    pub fn is_part(self) -> bool {
+        !Self::ALL.contains(&self)
     }
 
     /// Bytes of a tensor of `shape` (rows first), or `None` if a row is not made of whole blocks

@@ -1,6 +1,6 @@
 //! What can be wrong with a model, a stage's configuration or a batch from a peer.
 
-use checkpoint::WeightType;
+use checkpoint::{StorageError, WeightType};
 use protocol::ids::{BlockId, LayerIndex, SequenceId, TokenId};
 use protocol::model_spec::{Architecture, LayerRange, StateKind};
 use protocol::plan::Share;
@@ -23,18 +23,19 @@ pub enum EngineError {
     BadSpec { field: &'static str, value: u64, expected: &'static str },
     #[error("no recipe for the model family `{0}`")]
     UnsupportedFamily(Architecture),
-    #[error("tensor `{name}` is missing")]
-    MissingTensor { name: String },
-    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
-    BadShape { name: String, found: Vec<u64>, expected: Vec<u64> },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     #[error("tensor `{name}` of {weight} takes {found} bytes, its shape needs {expected}")]
     BadLength { name: String, weight: WeightType, found: u64, expected: u64 },
     #[error("tensor `{name}` has {columns} columns, {weight} comes in blocks of {block}")]
     BadColumns { name: String, weight: WeightType, columns: u64, block: u64 },
     #[error("tensor `{name}` does not read from file {file} at {offset}: {source}")]
     Read { name: String, file: u32, offset: u64, source: std::io::Error },
-    #[error("tensor `{name}` of {weight} holds a number that is not finite, at {offset} or after")]
-    NotFiniteWeight { name: String, weight: WeightType, offset: u64 },
+    #[error(
+        "tensor `{name}` of {weight}, at {offset} of its file, holds a number that is not finite, \
+         in row {row} or after"
+    )]
+    NotFiniteWeight { name: String, weight: WeightType, offset: u64, row: usize },
     #[error("no memory for {bytes} bytes of {what}")]
     OutOfMemory { what: &'static str, bytes: u64 },
 

@@ -131,7 +131,7 @@ fn read_tensor<R: Read>(source: &mut Source<R>) -> Result<TensorEntry, Checkpoin
             path: source.path().to_owned(),
             tensor: name,
             found: type_name(number),
-            supported: WeightType::ALL.map(WeightType::name).join(", "),
+            supported: supported(),
         });
     };
     let Some(bytes) = weight_type.tensor_bytes(&shape) else {
@@ -177,7 +177,12 @@ fn place_tensors<R: Read>(
 }
 
 fn weight_type(number: u32) -> Option<WeightType> {
-    WeightType::ALL.into_iter().find(|kind| kind.ggml_number() == number)
+    WeightType::ALL.into_iter().find(|kind| kind.ggml_number() == Some(number))
+}
+
+fn supported() -> String {
+    let known = WeightType::ALL.into_iter().filter(|kind| kind.ggml_number().is_some());
+    known.map(WeightType::name).collect::<Vec<_>>().join(", ")
 }
 
 /// What ggml calls a type that we do not read.

@@ -19,7 +19,6 @@ pub(super) fn spec(path: &Path, config: &Map<String, Value>) -> Result<ModelSpec
     let fields = Fields { path, map: config };
     let name = fields.string("model_type")?.ok_or_else(|| fields.missing("model_type"))?;
     let architecture = families::of_config(path, name)?;
-    refuse_quantised(&fields)?;
     let hidden_size = fields.need_u32("hidden_size")?;
     let heads = fields.need_u32("num_attention_heads")?;
     let head_dim = match fields.u32("head_dim")? {
@@ -46,13 +45,4 @@ pub(super) fn spec(path: &Path, config: &Map<String, Value>) -> Result<ModelSpec
     windows::read(&fields, &mut spec)?;
     details::read(&fields, &mut spec)?;
     Ok(spec)
-}
-
-fn refuse_quantised(fields: &Fields<'_>) -> Result<(), CheckpointError> {
-    if let Some(value) = fields.get("quantization_config") {
-        let method = value.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
-        let expected = "none: take the unquantised folder, or a GGUF file";
-        return Err(fields.bad("quantization_config", method, expected));
-    }
-    Ok(())
 }

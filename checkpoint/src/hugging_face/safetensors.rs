@@ -2,10 +2,9 @@
 
 use std::io::Read;
 
-use protocol::model_spec::Architecture;
 use serde_json::{Map, Value};
 
-use super::tensor_names;
+use super::tensor_names::Naming;
 use crate::error::CheckpointError;
 use crate::source::Source;
 use crate::tensor::{TensorEntry, TensorPlace};
@@ -19,7 +18,7 @@ const WHAT: &str = "the safetensors header";
 pub(super) fn read<R: Read>(
     source: &mut Source<R>,
     file: u32,
-    architecture: Architecture,
+    naming: Naming,
 ) -> Result<Vec<TensorEntry>, CheckpointError> {
     let length = source.u64(WHAT)?;
     if length > HEADER_BYTES_MAX {
@@ -34,7 +33,7 @@ pub(super) fn read<R: Read>(
         if name == "__metadata__" {
             continue;
         }
-        let Some(canonical) = tensor_names::canonical(name, architecture) else {
+        let Some(canonical) = naming.canonical(name) else {
             continue;
         };
         tensors.push(tensor(source, file, name, canonical, entry)?);
@@ -59,7 +58,7 @@ where
             path: source.path().to_owned(),
             tensor: name.to_owned(),
             found: dtype.chars().take(40).collect(),
-            supported: "F32, F16, BF16".to_owned(),
+            supported: "F32, F16, BF16, U8".to_owned(),
         });
     };
     let numbers = |field: &str| -> Option<Vec<u64>> {
@@ -96,6 +95,7 @@ fn weight_type(dtype: &str) -> Option<WeightType> {
         "F32" => Some(WeightType::F32),
         "F16" => Some(WeightType::F16),
         "BF16" => Some(WeightType::BF16),
+        "U8" => Some(WeightType::U8),
         _ => None,
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use protocol::model_spec::Architecture;
 use serde_json::Value;
 
-use super::{json_file, safetensors, tensor_names};
+use super::tensor_names::Naming;
+use super::{json_file, safetensors};
 use crate::error::CheckpointError;
 use crate::source::Source;
 use crate::tensor::TensorEntry;
@@ -18,7 +18,7 @@ const FILES_MAX: usize = 1024;
 /// The files in order, and the tensors of all of them.
 pub(super) fn read(
     folder: &Path,
-    architecture: Architecture,
+    naming: Naming,
 ) -> Result<(Vec<PathBuf>, Vec<TensorEntry>), CheckpointError> {
     let index = folder.join(INDEX);
     if !index.is_file() {
@@ -27,7 +27,7 @@ pub(super) fn read(
             let path = folder.to_owned();
             return Err(CheckpointError::NotAModel { path });
         }
-        let tensors = safetensors::read(&mut Source::open(&single)?, 0, architecture)?;
+        let tensors = safetensors::read(&mut Source::open(&single)?, 0, naming)?;
         return Ok((vec![single], tensors));
     }
     let weight_map = weight_map(&index)?;
@@ -35,9 +35,9 @@ pub(super) fn read(
     let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
     let mut tensors = Vec::new();
     for (number, file) in files.iter().enumerate() {
-        tensors.extend(safetensors::read(&mut Source::open(file)?, number as u32, architecture)?);
+        tensors.extend(safetensors::read(&mut Source::open(file)?, number as u32, naming)?);
     }
-    check_index((&index, architecture), &weight_map, &files, &tensors)?;
+    check_index((&index, naming), &weight_map, &files, &tensors)?;
     Ok((files, tensors))
 }
 
@@ -74,14 +74,14 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, CheckpointError>
 
 /// What the index promises must be in the file it names.
 fn check_index(
-    (index, architecture): (&Path, Architecture),
+    (index, naming): (&Path, Naming),
     weight_map: &BTreeMap<String, String>,
     files: &[PathBuf],
     tensors: &[TensorEntry],
 ) -> Result<(), CheckpointError> {
     let found: BTreeMap<&str, u32> = tensors.iter().map(|t| (t.name.as_str(), t.file)).collect();
     for (name, file) in weight_map {
-        let Some(canonical) = tensor_names::canonical(name, architecture) else {
+        let Some(canonical) = naming.canonical(name) else {
             continue;
         };
         let place = found.get(canonical.as_str()).and_then(|file| files.get(*file as usize));

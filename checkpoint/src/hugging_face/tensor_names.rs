@@ -2,26 +2,37 @@
 
 use protocol::model_spec::Architecture;
 
-/// The canonical (GGUF) name, or `None` for a tensor that holds no weight of the model.
-pub(super) fn canonical(name: &str, architecture: Architecture) -> Option<String> {
-    if let Some(whole) = whole_model(name) {
-        return Some(whole.to_owned());
+/// What decides how a folder's tensors are called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Naming {
+    pub(super) architecture: Architecture,
+}
+
+impl Naming {
+    /// The canonical (GGUF) name, or `None` for a tensor that holds no weight of the model.
+    pub(super) fn canonical(self, name: &str) -> Option<String> {
+        if let Some(whole) = whole_model(name) {
+            return Some(whole.to_owned());
+        }
+        // Rotary frequencies that old exporters saved: the configuration says them.
+        if name.ends_with(".rotary_emb.inv_freq") {
+            return None;
+        }
+        let parts = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
+        let canonical = parts.and_then(|(layer, part)| {
+            let layer: u32 = layer.parse().ok()?;
+            Some(format!("blk.{layer}.{}", self.part(part)?))
+        });
+        // A name that we do not know keeps its own, so that the error can say it.
+        Some(canonical.unwrap_or_else(|| name.to_owned()))
     }
-    // Rotary frequencies that old exporters saved: the configuration says them.
-    if name.ends_with(".rotary_emb.inv_freq") {
-        return None;
+
+    fn part(self, part: &str) -> Option<String> {
+        if let Some(norm) = norm_of_four(part).filter(|_| self.architecture.has_post_norms()) {
+            return Some(norm.to_owned());
+        }
+        layer_part(part).map(str::to_owned).or_else(|| expert_part(part))
     }
-    let parts = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
-    let canonical = parts.and_then(|(layer, part)| {
-        let layer: u32 = layer.parse().ok()?;
-        let part = match norm_of_four(part).filter(|_| architecture.has_post_norms()) {
-            Some(norm) => norm.to_owned(),
-            None => layer_part(part).map(str::to_owned).or_else(|| expert_part(part))?,
-        };
-        Some(format!("blk.{layer}.{part}"))
-    });
-    // A name that we do not know keeps its own, so that the error can say it.
-    Some(canonical.unwrap_or_else(|| name.to_owned()))
 }
 
 fn whole_model(name: &str) -> Option<&'static str> {
@@ -54,6 +65,8 @@ fn layer_part(part: &str) -> Option<&'static str> {
         "self_attn.k_proj.bias" => "attn_k.bias",
         "self_attn.v_proj.bias" => "attn_v.bias",
         "self_attn.o_proj.weight" => "attn_output.weight",
+        "self_attn.o_proj.bias" => "attn_output.bias",
+        "self_attn.sinks" => "attn_sinks.weight",
         "self_attn.q_norm.weight" => "attn_q_norm.weight",
         "self_attn.k_norm.weight" => "attn_k_norm.weight",
         "self_attn.q_a_proj.weight" => "attn_q_a.weight",
@@ -68,6 +81,14 @@ fn layer_part(part: &str) -> Option<&'static str> {
         "mlp.down_proj.weight" => "ffn_down.weight",
         "mlp.gate_up_proj.weight" => "ffn_gate_up.weight",
         "mlp.gate.weight" | "block_sparse_moe.gate.weight" => "ffn_gate_inp.weight",
+        "mlp.router.weight" => "ffn_gate_inp.weight",
+        "mlp.router.bias" => "ffn_gate_inp.bias",
+        "mlp.experts.gate_up_proj_blocks" => "ffn_gate_up_exps.mxfp4_blocks",
+        "mlp.experts.gate_up_proj_scales" => "ffn_gate_up_exps.mxfp4_scales",
+        "mlp.experts.gate_up_proj_bias" => "ffn_gate_up_exps.bias",
+        "mlp.experts.down_proj_blocks" => "ffn_down_exps.mxfp4_blocks",
+        "mlp.experts.down_proj_scales" => "ffn_down_exps.mxfp4_scales",
+        "mlp.experts.down_proj_bias" => "ffn_down_exps.bias",
         "mlp.gate.e_score_correction_bias" => "exp_probs_b.bias",
         "mlp.shared_experts.gate_proj.weight" => "ffn_gate_shexp.weight",
         "mlp.shared_experts.up_proj.weight" => "ffn_up_shexp.weight",

@@ -81,7 +81,7 @@ fn parts(spec: &ModelSpec, tensor: &TensorEntry) -> Option<Vec<Part>> {
             attention.latent?;
             Some(singles(part, attention.heads, of))
         }
-        "ffn_gate_exps" | "ffn_up_exps" | "ffn_down_exps" => {
+        "ffn_gate_exps" | "ffn_up_exps" | "ffn_down_exps" | "ffn_gate_up_exps" => {
             Some(singles(part.strip_suffix("_exps")?, spec.experts?.count, of))
         }
         _ => None,

@@ -97,7 +97,11 @@ impl GgufWriter {
             put_string(&mut header, &tensor.name);
             header.extend((tensor.shape.len() as u32).to_le_bytes());
             header.extend(tensor.shape.iter().rev().flat_map(|size| size.to_le_bytes()));
-            header.extend(tensor.kind.ggml_number().to_le_bytes());
+            let number = tensor.kind.ggml_number().ok_or_else(|| {
+                let text = format!("GGUF has no type {}", tensor.kind);
+                io::Error::new(io::ErrorKind::InvalidInput, text)
+            })?;
+            header.extend(number.to_le_bytes());
             header.extend(offset.to_le_bytes());
             offset = (offset + tensor.bytes()).next_multiple_of(ALIGNMENT);
         }

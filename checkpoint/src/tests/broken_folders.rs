@@ -52,9 +52,10 @@ fn settings_that_no_recipe_knows_are_refused_by_name() {
         json!({"rope_type": "yarn", "factor": 2}),
         &["original_max_position_embeddings", "missing"],
     );
-    configured("model_type", json!("gpt_oss"), &["gpt_oss", "GGUF"]);
     configured("hidden_act", json!("gelu"), &["hidden_act", "silu"]);
-    configured("quantization_config", json!({"quant_method": "awq"}), &["awq", "GGUF"]);
+    let bits = json!({"quant_method": "bitsandbytes"});
+    configured("quantization_config", bits, &["config.json", "bitsandbytes", "`mxfp4`", "GGUF"]);
+    configured("quantization_config", json!(4), &["quantization_config", "an object"]);
     configured("attention_bias", json!(true), &["attention_bias"]);
     configured("hidden_size", json!("big"), &["hidden_size", "big"]);
     configured("hidden_size", Value::Null, &["hidden_size", "missing"]);

@@ -39,6 +39,7 @@ pub fn dequantise(weight: WeightType, blocks: &[u8], out: &mut [f32]) {
         WeightType::Iq4Nl => each(blocks, out, codebook_blocks::iq4_nl),
         WeightType::Iq4Xs => each(blocks, out, codebook_blocks::iq4_xs),
         WeightType::Mxfp4 => each(blocks, out, codebook_blocks::mxfp4),
+        WeightType::U8 => unreachable!("a part of a matrix stands for no values"),
     }
 }
 

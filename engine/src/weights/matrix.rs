@@ -1,8 +1,7 @@
 //! A weight matrix in its stored type: quantised or not is its own property, not the model's.
 
 use super::packing::read_packed;
-use super::piece::Piece;
-use super::source::WeightSource;
+use super::rows::MatrixRows;
 use crate::error::EngineError;
 use crate::kernels::panels::PackedMatrix;
 use crate::kernels::{Compute, KernelSet};
@@ -17,12 +16,13 @@ pub(crate) struct Matrix {
 
 impl Matrix {
     pub(super) fn read(
-        piece: &Piece<'_>,
-        (source, compute): (&dyn WeightSource, &Compute),
+        from: &dyn MatrixRows,
+        compute: &Compute,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
-        let packed = read_packed(piece, source, compute.threads(), progress)?;
-        Ok(Self { rows: piece.rows, columns: piece.columns, packed, set: compute.set() })
+        let packed = read_packed(from, compute.threads(), progress)?;
+        let [rows, columns] = from.shape();
+        Ok(Self { rows, columns, packed, set: compute.set() })
     }
 
     /// Memory that the values take.

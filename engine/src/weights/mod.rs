@@ -5,8 +5,10 @@ mod give_back;
 mod matrix;
 mod packing;
 mod piece;
+mod rows;
 mod source;
 mod tensors;
+mod window;
 
 pub use dequantise::dequantise;
 pub(crate) use give_back::give_back_free_memory;

@@ -6,30 +6,30 @@ use std::slice::ChunksMut;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::piece::Piece;
-use super::source::WeightSource;
+use super::rows::MatrixRows;
 use crate::error::EngineError;
 use crate::kernels::panels::{PANEL_ROWS, PackedMatrix, pack_panels};
 
 /// Bytes per read: large enough for the disk, small enough that progress shows.
 const READ_BYTES: usize = 1 << 20;
 
-/// Reads `piece` on up to `threads` threads; `progress` gets the bytes of each read.
+/// Reads `from` on up to `threads` threads; `progress` gets the bytes of each read.
 pub(super) fn read_packed(
-    piece: &Piece<'_>,
-    source: &dyn WeightSource,
+    from: &dyn MatrixRows,
     threads: usize,
     progress: &mut dyn FnMut(u64),
 ) -> Result<PackedMatrix, EngineError> {
-    let mut packed = PackedMatrix::zeroed(piece.entry.weight_type, piece.rows, piece.columns)
-        .ok_or(EngineError::OutOfMemory { what: "weights", bytes: piece.bytes() })?;
-    if piece.bytes() == 0 {
+    let (weight, [rows, columns]) = (from.weight(), from.shape());
+    let mut packed = PackedMatrix::zeroed(weight, rows, columns)
+        .ok_or(EngineError::OutOfMemory { what: "weights", bytes: from.stored_bytes() })?;
+    let row_bytes = columns / weight.block_elements() as usize * weight.block_bytes() as usize;
+    if rows * row_bytes == 0 {
         return Ok(packed);
     }
-    let read_rows = (READ_BYTES / piece.row_bytes).max(1).next_multiple_of(PANEL_ROWS);
+    let read_rows = (READ_BYTES / row_bytes).max(1).next_multiple_of(PANEL_ROWS);
     let pieces = packed.pieces_mut(read_rows / PANEL_ROWS);
     let threads = threads.min(pieces.len());
-    let reader = Reader { piece, source, read_rows };
+    let reader = Reader { from, row_bytes, read_rows };
     let pieces = Mutex::new(pieces.enumerate());
     let (sender, receiver) = sync_channel(threads * 2);
     std::thread::scope(|scope| -> Result<(), EngineError> {
@@ -48,8 +48,8 @@ pub(super) fn read_packed(
 }
 
 struct Reader<'a> {
-    piece: &'a Piece<'a>,
-    source: &'a dyn WeightSource,
+    from: &'a dyn MatrixRows,
+    row_bytes: usize,
     /// All reads but the last have as many.
     read_rows: usize,
 }
@@ -61,11 +61,11 @@ impl Reader<'_> {
         pieces: &Mutex<Enumerate<ChunksMut<'_, u8>>>,
         done: &SyncSender<Result<u64, EngineError>>,
     ) {
-        let mut buffer = Vec::new();
+        let (mut blocks, mut stored) = (Vec::new(), Vec::new());
         loop {
             let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((index, panels)) = piece else { return };
-            if done.send(self.read(index, panels, &mut buffer)).is_err() {
+            if done.send(self.read(index, panels, (&mut blocks, &mut stored))).is_err() {
                 return;
             }
         }
@@ -75,30 +75,20 @@ impl Reader<'_> {
         &self,
         index: usize,
         panels: &mut [u8],
-        buffer: &mut Vec<u8>,
+        (blocks, stored): (&mut Vec<u8>, &mut Vec<u8>),
     ) -> Result<u64, EngineError> {
-        let Piece { entry, columns, row_bytes, stride, .. } = *self.piece;
+        let [rows, columns] = self.from.shape();
         let first = index * self.read_rows;
-        let rows = self.read_rows.min(self.piece.rows - first);
-        let offset = self.piece.offset + first as u64 * stride;
-        buffer.resize(rows * row_bytes, 0);
-        let read = if self.piece.is_run() {
-            self.source.read_at(entry.file, offset, buffer)
-        } else {
-            let rows = buffer.chunks_exact_mut(row_bytes).zip(0..);
-            rows.map(|(row, i)| (row, offset + i * stride))
-                .try_for_each(|(row, offset)| self.source.read_at(entry.file, offset, row))
-        };
-        read.map_err(|source| EngineError::Read {
-            name: entry.name.clone(),
-            file: entry.file,
-            offset,
-            source,
-        })?;
-        if !pack_panels(entry.weight_type, columns, buffer, panels) {
-            let (name, weight) = (entry.name.clone(), entry.weight_type);
-            return Err(EngineError::NotFiniteWeight { name, weight, offset });
+        let end = rows.min(first + self.read_rows);
+        blocks.resize((end - first) * self.row_bytes, 0);
+        self.from.read(first, blocks, stored)?;
+        let weight = self.from.weight();
+        if !pack_panels(weight, columns, blocks, panels) {
+            let entry = self.from.tensor();
+            let (name, offset) = (entry.name.clone(), entry.offset);
+            return Err(EngineError::NotFiniteWeight { name, weight, offset, row: first });
         }
-        Ok(buffer.len() as u64)
+        let upto = |row: usize| self.from.stored_bytes() * row as u64 / rows as u64;
+        Ok(upto(end) - upto(first))
     }
 }

@@ -1,7 +1,8 @@
 //! A tensor, or some rows or columns of it, as byte ranges of its file.
 
-use checkpoint::{TensorEntry, TensorPart};
+use checkpoint::{StorageError, TensorEntry, TensorPart};
 
+use super::window::Window;
 use crate::error::EngineError;
 
 /// `rows` runs of `row_bytes`, each `stride` bytes behind the one before.
@@ -23,50 +24,36 @@ impl<'a> Piece<'a> {
         part: TensorPart,
         shape: &[u64],
     ) -> Result<Self, EngineError> {
-        let (name, weight) = (entry.name.clone(), entry.weight_type);
-        let bad_shape = || EngineError::BadShape {
-            name: name.clone(),
-            found: entry.shape.clone(),
-            expected: shape.to_vec(),
+        check_length(entry)?;
+        let weight = entry.weight_type;
+        let (whole, wanted, part) = match (&entry.shape[..], shape, part) {
+            (&[rows, columns], &[wanted, width], part) => ([rows, columns], [wanted, width], part),
+            (&[length], &[wanted], TensorPart::Rows(range)) => {
+                ([1, length], [1, wanted], TensorPart::Columns(range))
+            }
+            (&[length], &[wanted], part) => ([1, length], [1, wanted], part),
+            (found, expected, _) => {
+                let (tensor, found) = (entry.name.clone(), found.to_vec());
+                let expected = expected.to_vec();
+                return Err(StorageError::WrongShape { tensor, found, expected }.into());
+            }
         };
-        let &columns = entry.shape.last().ok_or_else(bad_shape)?;
-        let Some(bytes) = weight.tensor_bytes(&entry.shape) else {
-            let block = weight.block_elements();
-            return Err(EngineError::BadColumns { name, weight, columns, block });
-        };
-        if bytes != entry.bytes {
-            let found = entry.bytes;
-            return Err(EngineError::BadLength { name, weight, found, expected: bytes });
-        }
-        let vector = entry.shape.len() == 1;
-        let whole = [if vector { 1 } else { entry.shape[0] }, columns];
-        let (rows, columns) = match (part, vector) {
-            (TensorPart::Whole, _) => (0..whole[0], 0..whole[1]),
-            (TensorPart::Rows(rows), false) => (rows, 0..whole[1]),
-            (TensorPart::Rows(columns), true) => (0..1, columns),
-            (TensorPart::Columns(columns), _) => (0..whole[0], columns),
-            (TensorPart::Nothing, _) => (0..0, 0..whole[1]),
-        };
-        let found =
-            [rows.end.saturating_sub(rows.start), columns.end.saturating_sub(columns.start)];
-        let found = if vector { &found[1..] } else { &found[..] };
-        if entry.shape.len() > 2 || found != shape || rows.end > whole[0] || columns.end > whole[1]
-        {
-            return Err(bad_shape());
-        }
-        let block = weight.block_elements();
-        let bytes_of = |elements: u64| elements / block * weight.block_bytes();
-        if !columns.start.is_multiple_of(block) || !columns.end.is_multiple_of(block) {
-            let columns = columns.end - columns.start;
-            return Err(EngineError::BadColumns { name, weight, columns, block });
-        }
+        let Window { rows, columns } = Window::of(&entry.name, whole, part, wanted, weight)
+            .map_err(|error| match error {
+                EngineError::Storage(StorageError::WrongShape { tensor, .. }) => {
+                    let (found, expected) = (entry.shape.clone(), shape.to_vec());
+                    StorageError::WrongShape { tensor, found, expected }.into()
+                }
+                other => other,
+            })?;
+        let bytes_of = |elements: u64| elements / weight.block_elements() * weight.block_bytes();
         let stride = bytes_of(whole[1]);
         Ok(Self {
             entry,
-            rows: (rows.end - rows.start) as usize,
-            columns: (columns.end - columns.start) as usize,
-            offset: entry.offset + rows.start * stride + bytes_of(columns.start),
-            row_bytes: bytes_of(columns.end - columns.start) as usize,
+            rows: rows.len(),
+            columns: columns.len(),
+            offset: entry.offset + rows.start as u64 * stride + bytes_of(columns.start as u64),
+            row_bytes: bytes_of(columns.len() as u64) as usize,
             stride,
         })
     }
@@ -78,5 +65,21 @@ impl<'a> Piece<'a> {
     /// Whole rows of the file: one run of bytes.
     pub(super) fn is_run(&self) -> bool {
         self.row_bytes as u64 == self.stride
+    }
+}
+
+/// A tensor's bytes are those that its type and shape take.
+pub(super) fn check_length(entry: &TensorEntry) -> Result<(), EngineError> {
+    let (name, weight) = (entry.name.clone(), entry.weight_type);
+    match weight.tensor_bytes(&entry.shape) {
+        None => {
+            let columns = entry.shape.last().copied().unwrap_or(0);
+            let block = weight.block_elements();
+            Err(EngineError::BadColumns { name, weight, columns, block })
+        }
+        Some(expected) if expected != entry.bytes => {
+            Err(EngineError::BadLength { name, weight, found: entry.bytes, expected })
+        }
+        Some(_) => Ok(()),
     }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use checkpoint::{Manifest, TensorEntry, TensorPart, part_of};
+use checkpoint::{
+    Manifest, StorageError, StoredMatrix, StoredVector, TensorEntry, TensorPart, part_of,
+};
 use protocol::model_spec::{ModelSpec, ShareSlice};
 
 use super::matrix::Matrix;
 use super::piece::Piece;
+use super::rows::{self, MatrixRows, Plain};
 use super::source::WeightSource;
 use crate::error::EngineError;
 use crate::kernels::Compute;
@@ -53,7 +56,7 @@ impl<'a> Tensors<'a> {
         columns: usize,
     ) -> Result<Matrix, EngineError> {
         let part = part_of(self.spec, &self.slice, name);
-        self.part(name, part, &[rows as u64, columns as u64])
+        self.part(name, part, [rows as u64, columns as u64])
     }
 
     /// The rank's rows of the head, which is the embedding where the two are tied.
@@ -62,34 +65,57 @@ impl<'a> Tensors<'a> {
         let name = if tied { "token_embd.weight" } else { "output.weight" };
         let rows = self.slice.vocabulary.clone();
         let part = TensorPart::Rows(rows.start.into()..rows.end.into());
-        self.part(name, part, &[rows.len() as u64, self.spec.hidden_size.into()])
+        self.part(name, part, [rows.len() as u64, self.spec.hidden_size.into()])
     }
 
     /// A vector (a norm's weight, a bias), converted to f32; zeros where another rank adds it.
     pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, EngineError> {
-        let mut vector = vec![0.0; length];
         let part = part_of(self.spec, &self.slice, name);
-        if part != TensorPart::Nothing {
-            self.part(name, part, &[length as u64])?.row_to_f32(0, &mut vector);
+        if part == TensorPart::Nothing {
+            return Ok(vec![0.0; length]);
         }
-        Ok(vector)
+        let StoredVector { entry, elements } = StoredVector::find(name, |name| self.entry(name))?;
+        let step = elements.step as usize;
+        // Of two in turn all is read, and then the part.
+        let (part, stored, first) = match part {
+            TensorPart::Rows(range) if step > 1 => {
+                (TensorPart::Whole, entry.shape.first().copied().unwrap_or(0), range.start as usize)
+            }
+            part => (part, (length * step) as u64, 0),
+        };
+        let piece = Piece::of(entry, part, &[stored])?;
+        let mut all = vec![0.0; piece.columns];
+        self.read(&Plain { piece, source: self.source })?.row_to_f32(0, &mut all);
+        let own = all.into_iter().skip(elements.first as usize).step_by(step).skip(first);
+        let own: Vec<f32> = own.take(length).collect();
+        if own.len() != length {
+            let (tensor, found) = (entry.name.clone(), entry.shape.clone());
+            let expected = vec![(length * step) as u64];
+            return Err(StorageError::WrongShape { tensor, found, expected }.into());
+        }
+        Ok(own)
     }
 
-    /// Reads a part of a tensor that is to have the shape `shape`.
-    fn part(&mut self, name: &str, part: TensorPart, shape: &[u64]) -> Result<Matrix, EngineError> {
-        let piece = Piece::of(entry(&self.entries, name)?, part, shape)?;
+    /// Reads a part of a matrix that is to have the shape `shape`.
+    fn part(
+        &mut self,
+        name: &str,
+        part: TensorPart,
+        shape: [u64; 2],
+    ) -> Result<Matrix, EngineError> {
+        let stored = StoredMatrix::find(name, |name| self.entry(name))?;
+        self.read(&*rows::open(stored, part, shape, self.source)?)
+    }
+
+    fn entry(&self, name: &str) -> Option<&'a TensorEntry> {
+        self.entries.get(name).copied()
+    }
+
+    fn read(&mut self, from: &dyn MatrixRows) -> Result<Matrix, EngineError> {
         let (done_bytes, progress) = (&mut self.done_bytes, &mut *self.progress);
-        Matrix::read(&piece, (self.source, self.compute), &mut |bytes| {
+        Matrix::read(from, self.compute, &mut |bytes| {
             *done_bytes += bytes;
             progress(*done_bytes);
         })
     }
-}
-
-fn entry<'m>(
-    entries: &HashMap<&'m str, &'m TensorEntry>,
-    name: &str,
-) -> Result<&'m TensorEntry, EngineError> {
-    let missing = || EngineError::MissingTensor { name: name.to_owned() };
-    entries.get(name).copied().ok_or_else(missing)
 }

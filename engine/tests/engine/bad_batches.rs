@@ -138,11 +138,11 @@ fn a_model_that_lacks_or_misshapes_a_tensor_is_refused_by_its_name() {
     };
     model.manifest.tensors[3].shape = vec![64, 512];
     let error = load(&model, &config);
-    assert!(matches!(&error, EngineError::BadShape { name, .. } if name == "blk.0.attn_k.weight"));
+    assert!(error.to_string().starts_with("tensor `blk.0.attn_k.weight` has shape [64, 512]"));
     let gone = model.manifest.tensors.remove(5).name;
     model.manifest.tensors[3].shape = vec![128, 256];
     let error = load(&model, &config);
-    assert!(matches!(&error, EngineError::MissingTensor { name } if *name == gone), "{error}");
+    assert_eq!(error.to_string(), format!("tensor `{gone}` is missing"));
     let share = Share { start: 1, units: 2, of: 2 };
     let error = load(&model, &StageConfig { share, ..config });
     assert!(matches!(error, EngineError::BadShare(_)), "{error}");

@@ -12,18 +12,18 @@ use crate::running::{batch, rows_in};
 
 /// `expected.json` of a fixture.
 #[derive(Deserialize)]
-struct Expected {
-    vocabulary: usize,
-    cases: Vec<Case>,
+pub(crate) struct Expected {
+    pub(crate) vocabulary: usize,
+    pub(crate) cases: Vec<Case>,
 }
 
 #[derive(Deserialize)]
-struct Case {
-    prompt: Vec<u32>,
-    first_row: usize,
+pub(crate) struct Case {
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) first_row: usize,
     greedy: Vec<u32>,
     #[serde(default = "usual_context")]
-    context: u32,
+    pub(crate) context: u32,
 }
 
 fn usual_context() -> u32 {
@@ -51,7 +51,7 @@ pub(crate) const FIXTURES: [(&str, bool); 14] = [
 #[test]
 fn logits_of_every_family_are_those_of_the_reference() {
     for (name, _) in FIXTURES {
-        // Of this family only GGUF files are read.
+        // Its folder is quantised: see `quantised_folders`.
         if name != "gpt-oss" {
             check(name, name);
         }
@@ -68,10 +68,7 @@ fn the_same_weights_in_gguf_give_the_same_logits() {
 }
 
 fn check(model: &str, expected: &str) {
-    let text = std::fs::read_to_string(fixture(expected).join("expected.json"));
-    let expected_cases: Expected =
-        serde_json::from_str(&text.expect("expected.json")).expect("expected.json parses");
-    let reference = read_floats(fixture(expected).join("logits.f32"));
+    let (expected_cases, reference) = reference(expected);
     let width = expected_cases.vocabulary;
     for case in &expected_cases.cases {
         let mut stage = load(&fixture(model), case.context);
@@ -91,7 +88,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden").join(name)
 }
 
-fn load(path: &Path, context: u32) -> Stage {
+pub(crate) fn load(path: &Path, context: u32) -> Stage {
     let checkpoint = checkpoint::open(path).expect("the fixture opens");
     let manifest = Manifest::build(&checkpoint, &mut |_, _| {}).expect("the manifest builds");
     let source = FileSource::open(&checkpoint.files).expect("the files open");
@@ -99,8 +96,15 @@ fn load(path: &Path, context: u32) -> Stage {
     Stage::load(&manifest, &source, &config, &mut |_| {}).expect("the stage loads")
 }
 
+/// The prompts of a fixture, and the logits that `transformers` gives for them.
+pub(crate) fn reference(name: &str) -> (Expected, Vec<f32>) {
+    let text = std::fs::read_to_string(fixture(name).join("expected.json"));
+    let expected = serde_json::from_str(&text.expect("expected.json"));
+    (expected.expect("expected.json parses"), read_floats(fixture(name).join("logits.f32")))
+}
+
 /// Logits at every position, each token a row set of its own.
-fn logits_of(stage: &mut Stage, prompt: &[u32]) -> Vec<Vec<f32>> {
+pub(crate) fn logits_of(stage: &mut Stage, prompt: &[u32]) -> Vec<Vec<f32>> {
     let table: Vec<_> = (0..prompt.len().div_ceil(16) as u32).map(BlockId).collect();
     let row = |(i, token): (usize, &u32)| rows_in(1, i, &[TokenId(*token)], table.clone());
     let batch = batch(prompt.iter().enumerate().map(row).collect());

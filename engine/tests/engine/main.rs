@@ -5,6 +5,7 @@ mod bad_batches;
 mod golden_logits;
 mod kv_types;
 mod paged_state;
+mod quantised_folders;
 mod quantised_logits;
 mod random_model;
 mod row_invariance;

@@ -134,6 +134,7 @@ impl Writer {
             WeightType::Q6K => self.scaled(weight, &[(208, scale / 1370.0)]),
             WeightType::Iq4Nl => self.scaled(weight, &[(0, scale / 67.0)]),
             WeightType::Iq4Xs => self.scaled(weight, &[(0, scale / 1250.0)]),
+            WeightType::U8 => panic!("no matrix"),
             WeightType::Mxfp4 => {
                 let start = self.file.len();
                 self.scaled(weight, &[]);

@@ -17,10 +17,7 @@ pub(super) fn read(fields: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), Chec
             spec.attention.qk_norm = true;
             spec.experts = Some(experts::qwen3(fields)?);
         }
-        // Its folders keep scales and codes of a block apart, which no tensor entry can say.
-        Architecture::GptOss => {
-            return Err(fields.bad("model_type", "gpt_oss", "a GGUF file of this family"));
-        }
+        Architecture::GptOss => gpt_oss(fields, spec)?,
         Architecture::Glm4Moe => {
             spec.attention.qkv_bias = fields.bool("attention_bias")?.unwrap_or(false);
             spec.attention.qk_norm = fields.bool("use_qk_norm")?.unwrap_or(false);
@@ -52,6 +49,18 @@ fn gemma(fields: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointErro
     Ok(())
 }
 
+fn gpt_oss(fields: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
+    let bias = fields.bool("attention_bias")?.unwrap_or(true);
+    let attention = &mut spec.attention;
+    (attention.qkv_bias, attention.output_bias, attention.sinks) = (bias, bias, true);
+    // The published code's numbers, which older configurations leave out.
+    let alpha = fields.f32("swiglu_alpha")?.unwrap_or(1.702);
+    let limit = fields.f32("swiglu_limit")?.unwrap_or(7.0);
+    spec.activation = Activation::ClampedSwiglu { alpha, limit };
+    spec.experts = Some(experts::gpt_oss(fields, spec)?);
+    Ok(())
+}
+
 /// Settings that change the computation in a way that no recipe of ours knows.
 fn refuse_unknown(fields: &Fields<'_>, spec: &ModelSpec) -> Result<(), CheckpointError> {
     let wanted = match spec.activation {
@@ -67,7 +76,7 @@ fn refuse_unknown(fields: &Fields<'_>, spec: &ModelSpec) -> Result<(), Checkpoin
     if fields.bool("mlp_bias")? == Some(true) {
         return Err(fields.bad("mlp_bias", true, "false"));
     }
-    let knows_bias = spec.architecture == Architecture::Glm4Moe;
+    let knows_bias = matches!(spec.architecture, Architecture::Glm4Moe | Architecture::GptOss);
     if fields.bool("attention_bias")? == Some(true) && !knows_bias {
         let expected = "false: a bias on the attention's output is not supported";
         return Err(fields.bad("attention_bias", true, expected));

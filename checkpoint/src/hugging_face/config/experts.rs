@@ -12,6 +12,10 @@ pub(super) fn mixtral(fields: &Fields<'_>, spec: &ModelSpec) -> Found {
     Ok(ExpertSpec { ffn_size: spec.ffn_size, ..softmax(fields)? })
 }
 
+pub(super) fn gpt_oss(fields: &Fields<'_>, spec: &ModelSpec) -> Found {
+    Ok(ExpertSpec { ffn_size: spec.ffn_size, bias: true, ..softmax(fields)? })
+}
+
 pub(super) fn qwen3(fields: &Fields<'_>) -> Found {
     if let Some(step) = fields.u32("decoder_sparse_step")?.filter(|step| *step != 1) {
         return Err(fields.bad("decoder_sparse_step", step, "1"));

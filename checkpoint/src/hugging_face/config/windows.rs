@@ -56,7 +56,7 @@ fn usual(fields: &Fields<'_>, architecture: Architecture) -> Result<Windowed, Ch
             let first = fields.u32("max_window_layers")?.unwrap_or(0);
             Box::new(move |layer| used && layer >= first)
         }
-        Architecture::Gemma2 => Box::new(|layer| layer % 2 == 0),
+        Architecture::Gemma2 | Architecture::GptOss => Box::new(|layer| layer % 2 == 0),
         Architecture::Gemma3 => {
             let every = fields.u32("sliding_window_pattern")?.unwrap_or(6);
             if every == 0 {
@@ -64,9 +64,8 @@ fn usual(fields: &Fields<'_>, architecture: Architecture) -> Result<Windowed, Ch
             }
             Box::new(move |layer| (layer + 1) % every != 0)
         }
-        Architecture::Llama
-        | Architecture::GptOss
-        | Architecture::Glm4Moe
-        | Architecture::DeepseekV3 => Box::new(|_| false),
+        Architecture::Llama | Architecture::Glm4Moe | Architecture::DeepseekV3 => {
+            Box::new(|_| false)
+        }
     })
 }

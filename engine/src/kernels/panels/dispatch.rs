@@ -65,6 +65,7 @@ macro_rules! for_type {
             WeightType::Iq4Nl => $function::<Iq4Nl>($($arg),*),
             WeightType::Iq4Xs => $function::<Iq4Xs>($($arg),*),
             WeightType::Mxfp4 => $function::<Mxfp4>($($arg),*),
+            WeightType::U8 => unreachable!("a part of a matrix is never packed"),
         }
     };
 }

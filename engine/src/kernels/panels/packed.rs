@@ -22,6 +22,7 @@ pub struct PackedMatrix {
 impl PackedMatrix {
     /// All zeros, or `None` if there is no memory for it.
     pub fn zeroed(weight: WeightType, rows: usize, columns: usize) -> Option<Self> {
+        assert!(!weight.is_part(), "{weight} stands for no matrix");
         let Layout { unit_columns, unit_bytes, .. } = layout(weight);
         let panel_bytes = columns.div_ceil(unit_columns).checked_mul(unit_bytes)?;
         let memory = Memory::zeroed(panel_bytes.checked_mul(rows.div_ceil(PANEL_ROWS))?)?;

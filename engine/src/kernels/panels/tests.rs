@@ -29,7 +29,7 @@ impl Random {
 /// Where a type's block keeps its scale and its factor of mins; `None` for plain floats.
 fn factors(weight: WeightType) -> Option<(usize, Option<usize>)> {
     match weight {
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => None,
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 | WeightType::U8 => None,
         WeightType::Q8_0 | WeightType::Q4_0 | WeightType::Q5_0 => Some((0, None)),
         WeightType::Iq4Nl | WeightType::Iq4Xs | WeightType::Mxfp4 => Some((0, None)),
         WeightType::Q4_1 | WeightType::Q5_1 => Some((0, Some(2))),

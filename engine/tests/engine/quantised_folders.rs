@@ -1,0 +1,33 @@
+//! Hugging Face folders whose matrices are quantised give logits near those of the values that the
+//! quantised weights stand for.
+
+use crate::golden_logits::{fixture, load, logits_of, reference};
+
+/// Folders of `fixtures/golden`, and how far logits may be from the reference's: products with
+/// 4-bit codes round their input to eight bits.
+const FOLDERS: [(&str, f32); 1] = [("gpt-oss", 0.02)];
+
+#[test]
+fn logits_are_near_those_of_an_f32_forward_over_the_dequantised_weights() {
+    for (name, limit) in FOLDERS {
+        let (expected, reference) = reference(name);
+        let mut errors = Vec::new();
+        for case in &expected.cases {
+            let found = logits_of(&mut load(&fixture(name), case.context), &case.prompt);
+            let width = expected.vocabulary;
+            let reference = reference[case.first_row * width..].chunks_exact(width);
+            errors.extend(found.iter().zip(reference).map(|(a, b)| relative_error(a, b)));
+        }
+        errors.sort_by(f32::total_cmp);
+        // Where rounding tips a router over to another expert, a position is far off: the median.
+        let error = errors[errors.len() / 2];
+        println!("{name}: median relative error {error:.2e}");
+        assert!(error <= limit, "{name}: median relative RMS error {error}");
+    }
+}
+
+fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
+    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
+    let error = square(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    (error / square(&mut expected.iter().copied())).sqrt()
+}
