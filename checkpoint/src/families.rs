@@ -36,6 +36,9 @@ const NAMES: [Names; Architecture::ALL.len()] = [
     names(Architecture::GptOss, Some("gpt-oss"), "gpt_oss"),
     names(Architecture::Glm4Moe, Some("glm4moe"), "glm4_moe"),
     names(Architecture::DeepseekV3, Some("deepseek2"), "deepseek_v3"),
+    names(Architecture::Qwen3Next, Some("qwen3next"), "qwen3_next"),
+    names(Architecture::Qwen35, Some("qwen35"), "qwen3_5_text"),
+    names(Architecture::Qwen35Moe, Some("qwen35moe"), "qwen3_5_moe_text"),
 ];
 
 /// The family of a GGUF file's architecture, or an error that lists the known ones.

@@ -10,6 +10,7 @@ use crate::layout;
 use crate::source::Source;
 use crate::text_assets::TextAssets;
 
+mod delta_net;
 mod experts;
 mod header;
 mod latent;

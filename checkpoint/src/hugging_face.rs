@@ -25,7 +25,7 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     if !config_path.is_file() {
         return Err(CheckpointError::NotAModel { path: folder.to_owned() });
     }
-    let config = json_file::read(&config_path)?;
+    let config = config::text_part(json_file::read(&config_path)?);
     let spec = config::spec(&config_path, &config)?;
     let fields = json_file::Fields { path: &config_path, map: &config };
     let quantisation = quantisation::read(&fields)?;

@@ -13,6 +13,7 @@ use crate::tensor::{TensorEntry, TensorPlace};
 use crate::weight_type::WeightType;
 
 mod expected;
+mod flattened;
 mod fused;
 mod numbers;
 

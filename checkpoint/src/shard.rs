@@ -30,16 +30,20 @@ pub fn part_of(spec: &ModelSpec, slice: &ShareSlice, name: &str) -> TensorPart {
     let heads = slice.heads(spec.heads_per_kv_head());
     let value_dim = attention.latent.map_or(attention.head_dim, |latent| latent.value_dim);
     let (base, suffix) = part.1.rsplit_once('.').unwrap_or((part.1, ""));
+    let whole_of_first = if slice.is_first { Whole } else { Nothing };
     let summed_bias = |of: TensorPart| match suffix {
         "bias" if slice.is_first => Whole,
         "bias" => Nothing,
         _ => of,
     };
     match base {
-        "attn_q" | "attn_q_b" => Rows(wide(&heads, attention.head_dim)),
+        "attn_q" => Rows(wide(&heads, attention.query_rows_per_head())),
+        "attn_q_b" => Rows(wide(&heads, attention.head_dim)),
         "attn_k" | "attn_v" => Rows(wide(&slice.kv_heads, attention.head_dim)),
         "attn_sinks" => Rows(wide(&heads, 1)),
         "attn_output" => summed_bias(Columns(wide(&heads, value_dim))),
+        "attn_qkv" | "attn_gate" => whole_of_first,
+        _ if part.1.starts_with("ssm_") => whole_of_first,
         "ffn_gate_inp" => Whole,
         _ => match base.split_once('.') {
             Some(("attn_k_b" | "attn_v_b", head)) => match head.parse() {

@@ -2,11 +2,12 @@
 
 use protocol::ids::LayerIndex;
 use protocol::limits::STEP_TOKENS_MAX;
-use protocol::model_spec::{KvType, LayerRange, ModelSpec, StateKind};
+use protocol::model_spec::{DeltaNetSpec, KvType, LayerRange, ModelSpec, StateKind};
 use protocol::plan::{ActivationType, KvPlan, Share};
 
 use crate::error::EngineError;
 use crate::kernels::attention::KEY_GROUP;
+use crate::kernels::delta_rule::VALUE_GROUP;
 
 /// Tokens per block of a stage that nobody planned.
 const BLOCK_SIZE: u32 = 16;
@@ -69,7 +70,9 @@ impl StageConfig {
             let runs = match state {
                 StateKind::PagedKv { window } => latent.is_none() && window != Some(0),
                 StateKind::PagedLatent { width } => latent == Some(width),
-                StateKind::Recurrent { .. } => false,
+                StateKind::Recurrent { bytes } => {
+                    spec.delta_net.is_some_and(|delta| delta.state_bytes() == bytes)
+                }
             };
             if !runs {
                 let layer = LayerIndex(index as u32);
@@ -116,6 +119,9 @@ impl StageConfig {
         if widths.into_iter().any(|width| width > WIDTH_MAX) {
             return bad("heads", attention.heads, "expected at most 16777216 values of all heads");
         }
+        if let Some(delta) = spec.delta_net {
+            check_delta_net(&delta)?;
+        }
         if let Some(experts) = spec.experts {
             let fits = experts.count <= EXPERTS_MAX && experts.used <= experts.count;
             if !fits || experts.routing.groups == 0 {
@@ -133,4 +139,23 @@ impl StageConfig {
         }
         Ok(())
     }
+}
+
+fn check_delta_net(delta: &DeltaNetSpec) -> Result<(), EngineError> {
+    let bad = |field, value: u32, expected| {
+        Err(EngineError::BadSpec { field, value: u64::from(value), expected })
+    };
+    if delta.key_dim == 0 || delta.conv_taps == 0 {
+        return bad("linear key length", delta.key_dim, "expected at least 1, as of the taps");
+    }
+    if delta.key_heads == 0 || !delta.value_heads.is_multiple_of(delta.key_heads) {
+        return bad("linear value heads", delta.value_heads, "expected a multiple of key heads");
+    }
+    if delta.value_dim == 0 || !(delta.value_dim as usize).is_multiple_of(VALUE_GROUP) {
+        return bad("linear value length", delta.value_dim, "expected a multiple of 16");
+    }
+    if delta.workspace_width() > WIDTH_MAX {
+        return bad("linear value heads", delta.value_heads, "expected at most 16777216 values");
+    }
+    Ok(())
 }

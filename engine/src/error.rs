@@ -1,7 +1,7 @@
 //! What can be wrong with a model, a stage's configuration or a batch from a peer.
 
 use checkpoint::{StorageError, WeightType};
-use protocol::ids::{BlockId, LayerIndex, SequenceId, TokenId};
+use protocol::ids::{BlockId, LayerIndex, SequenceId, StateSlot, TokenId};
 use protocol::model_spec::{Architecture, LayerRange, StateKind};
 use protocol::plan::Share;
 
@@ -17,7 +17,7 @@ pub enum EngineError {
         .0.start, .0.units, .0.of
     )]
     BadShare(Share),
-    #[error("layer {layer} keeps {state:?}, this engine runs full attention only")]
+    #[error("layer {layer} keeps {state:?}, which no part of the specification describes")]
     UnsupportedState { layer: LayerIndex, state: StateKind },
     #[error("model configuration: {field} is {value}, {expected}")]
     BadSpec { field: &'static str, value: u64, expected: &'static str },
@@ -51,6 +51,14 @@ pub enum EngineError {
     PositionOutOfRange { sequence: SequenceId, end: u64, limit: u64 },
     #[error("block {block} is not one of the pool's {blocks}")]
     BadBlock { block: BlockId, blocks: u32 },
+    #[error("sequence {sequence} has no slot for the state of the model's recurrent layers")]
+    NoSlot { sequence: SequenceId },
+    #[error("slot {slot} is not one of the {slots}")]
+    BadSlot { slot: StateSlot, slots: usize },
+    #[error("sequence {sequence} goes on at position {position}, slot {slot} stands at {ready}")]
+    StateElsewhere { sequence: SequenceId, slot: StateSlot, position: u32, ready: u32 },
+    #[error("a snapshot of {found} bytes does not fit this stage's slots of {expected}")]
+    BadSnapshot { found: usize, expected: usize },
     #[error("token {token} is not in the vocabulary of {vocabulary}")]
     BadToken { token: TokenId, vocabulary: u32 },
     #[error("the step's activations take {found} bytes, its rows need {expected}")]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use protocol::generate::FinishReason;
-use protocol::ids::{BlockId, SequenceId, StepId, TokenId};
+use protocol::ids::{BlockId, SequenceId, StateSlot, StepId, TokenId};
 use protocol::sampling_params::SamplingParams;
 use protocol::step_batch::{Sample, SampledToken, SequenceRows, SequenceStart, StepBatch};
 
@@ -143,7 +143,7 @@ impl<'a> Chain<'a> {
             position: position as u32,
             tokens: tokens.to_vec(),
             block_tables: vec![self.table.clone()],
-            state_slot: None,
+            state_slot: Some(StateSlot(0)),
             sample: if sample { Sample::Yes { allowed: None } } else { Sample::No },
         };
         let batch = self.batch(vec![rows], Vec::new());

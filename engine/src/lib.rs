@@ -29,6 +29,7 @@ pub use generate::{GenerateOptions, generate};
 pub use kernels::{Compute, KernelSet};
 pub use memory::StageMemory;
 pub use stage::{Stage, StageInput, StageOutput};
+pub use state::StateSnapshot;
 pub use weights::{FileSource, WeightSource};
 
 /// Products with packed weights on their own, for who measures them.

@@ -4,14 +4,13 @@ use protocol::model_spec::{LayerRange, ModelSpec};
 
 use crate::config::StageConfig;
 use crate::kernels::Compute;
-use crate::state::KvPool;
 use crate::workspace::Workspace;
 
 /// Bytes of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageMemory {
     pub weights: u64,
-    /// The whole pool, used or not.
+    /// Of sequences: the whole pool of blocks and all slots, used or not.
     pub kv: u64,
     pub workspace: u64,
 }
@@ -36,7 +35,7 @@ impl StageMemory {
         };
         Self {
             weights,
-            kv: KvPool::bytes(&spec.of_slice(&spec.slice(config.share)), config),
+            kv: spec.of_slice(&spec.slice(config.share)).state_bytes(config.layers, &config.kv),
             workspace: Workspace::bytes(spec, config, Compute::of_process().threads()),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use checkpoint::Manifest;
-use protocol::ids::LayerIndex;
+use protocol::ids::{LayerIndex, StateSlot};
 use protocol::model_spec::{LayerRange, ModelSpec};
 use protocol::plan::{ActivationType, KvPlan};
 use protocol::step_batch::{SampledToken, StepBatch};
@@ -18,7 +18,7 @@ use crate::layers::{Embedding, LmHead, RmsNorm, Rope, RowPlace, Tile};
 use crate::memory::StageMemory;
 use crate::models::{self, DecoderLayer};
 use crate::sampler::Sampler;
-use crate::state::KvPool;
+use crate::state::{KvPool, SequenceState, SlotPool, StateSnapshot};
 use crate::step_lists::StepLists;
 use crate::weights::{Matrix, Tensors, WeightSource, give_back_free_memory};
 use crate::workspace::{TILE_ROWS, Workspace};
@@ -35,7 +35,7 @@ pub struct Stage {
     blocks: Vec<Box<dyn DecoderLayer>>,
     /// On the last stage.
     output: Option<Output>,
-    pool: KvPool,
+    state: SequenceState,
     workspace: Workspace,
     lists: StepLists,
     memory: StageMemory,
@@ -91,7 +91,10 @@ impl Stage {
         let ropes = Rope::all_of(spec, config.kv.context_length, step_rows)?;
         let slice = spec.slice(config.share);
         let local = spec.of_slice(&slice);
-        let pool = KvPool::new(&local, config)?;
+        let state = SequenceState {
+            pool: KvPool::new(&local, config)?,
+            slots: SlotPool::new(&local, config)?,
+        };
         let mut tensors = Tensors::new(manifest, slice, source, compute, progress);
         let first = config.layers.start.0 == 0;
         let table = first.then(|| token_table(&mut tensors, spec)).transpose()?;
@@ -108,7 +111,7 @@ impl Stage {
             + blocks.iter().map(|block| block.bytes()).sum::<u64>()
             + head.as_ref().map_or(0, |head| head.bytes());
         give_back_free_memory();
-        let kv = KvPool::bytes(&local, config);
+        let kv = local.state_bytes(config.layers, &config.kv);
         let workspace = Workspace::bytes(spec, config, compute.threads());
         Ok(Self {
             layers: config.layers,
@@ -119,7 +122,7 @@ impl Stage {
             embedding: table.map(|table| Embedding::new(table, spec.embedding_scale)),
             blocks,
             output: head.map(|head| Output { head, sampler: Sampler::default() }),
-            pool,
+            state,
             workspace: Workspace::new(spec, config, Arc::clone(compute)),
             lists: StepLists::default(),
             memory: StageMemory { weights, kv, workspace },
@@ -154,6 +157,7 @@ impl Stage {
         input: StageInput<'_>,
     ) -> Result<StageOutput<'_>, EngineError> {
         self.limits.check(batch)?;
+        self.state.slots.check(batch)?;
         let asked = self.lists.asked(batch);
         if let Some(output) = &self.output {
             output.sampler.check(batch, asked.iter().map(|(_, at)| at))?;
@@ -189,6 +193,7 @@ impl Stage {
         input: StageInput<'_>,
     ) -> Result<Vec<Vec<f32>>, EngineError> {
         self.limits.check(batch)?;
+        self.state.slots.check(batch)?;
         self.compute(batch, input)?;
         let mut rows = Vec::new();
         if let Some(output) = &self.output {
@@ -204,10 +209,25 @@ impl Stage {
         Ok(rows)
     }
 
+    /// Copies the state out that the stage's recurrent layers keep in `slot`.
+    pub fn snapshot(&self, slot: StateSlot) -> Result<StateSnapshot, EngineError> {
+        self.state.slots.snapshot(slot)
+    }
+
+    /// Lets a sequence go on in `slot` from a snapshot of a stage of the same layers.
+    pub fn restore(
+        &mut self,
+        slot: StateSlot,
+        snapshot: &StateSnapshot,
+    ) -> Result<(), EngineError> {
+        self.state.slots.restore(slot, snapshot)
+    }
+
     /// Leaves the rows of a checked batch, as they are after the stage's layers, in `hidden`.
     fn compute(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
         self.read_input(batch, input)?;
-        batch.copies.iter().for_each(|copy| self.pool.copy(*copy));
+        self.state.slots.begin();
+        batch.copies.iter().for_each(|copy| self.state.pool.copy(*copy));
         let places = self.lists.places(batch);
         self.run_layers(&places)?;
         self.lists.keep_places(places);
@@ -239,7 +259,7 @@ impl Stage {
             let tiles = rows.chunks(TILE_ROWS).zip(hidden.chunks_mut(TILE_ROWS * self.hidden));
             for (tile, (rows, hidden)) in tiles.enumerate() {
                 let tile = Tile { rows, first: tile * TILE_ROWS, ropes: &self.ropes };
-                block.forward(hidden, &tile, layer, &mut self.pool, &mut workspace.tile)?;
+                block.forward(hidden, &tile, layer, &mut self.state, &mut workspace.tile)?;
                 if self.activation == ActivationType::Bf16 {
                     cpu::round_to_bf16(hidden);
                 }

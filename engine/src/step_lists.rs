@@ -22,7 +22,8 @@ impl StepLists {
         places.extend(batch.rows.iter().flat_map(|rows| {
             let blocks = rows.block_tables.first().map_or(&[][..], |table| &table[..]);
             let positions = rows.position..rows.position + rows.tokens.len() as u32;
-            positions.map(move |position| RowPlace { position, blocks })
+            let slot = rows.state_slot.map_or(0, |slot| slot.0 as usize);
+            positions.map(move |position| RowPlace { position, blocks, slot })
         }));
         places
     }

@@ -39,6 +39,9 @@ pub(crate) struct TileSpace {
     /// Query heads as they meet the shared vector of latent attention.
     // [tile, heads * (rank + rope_dim)]
     latent: Vec<f32>,
+    /// What projections leave for more than attention.
+    // [tile, projected]
+    projected: Vec<f32>,
     // [tile, ffn]
     gate: Vec<f32>,
     up: Vec<f32>,
@@ -75,6 +78,7 @@ pub(crate) struct TileRows<'a> {
     pub(crate) key: &'a mut [f32],
     pub(crate) value: &'a mut [f32],
     pub(crate) latent: &'a mut [f32],
+    pub(crate) projected: &'a mut [f32],
     pub(crate) gate: &'a mut [f32],
     pub(crate) up: &'a mut [f32],
     pub(crate) routed: &'a mut [f32],
@@ -92,6 +96,9 @@ struct Widths {
     key: usize,
     value: usize,
     latent: usize,
+    projected: usize,
+    /// Of the heads' results in layers other than attention.
+    mixed: usize,
     ffn: usize,
     experts: usize,
     gathered: usize,
@@ -117,6 +124,7 @@ impl Workspace {
                 key: zeros(tile * widths.key),
                 value: zeros(tile * widths.value),
                 latent: zeros(tile * widths.latent),
+                projected: zeros(tile * widths.projected),
                 gate: zeros(tile * widths.ffn),
                 up: zeros(tile * widths.ffn),
                 routed: zeros(tile * widths.experts),
@@ -162,6 +170,7 @@ impl TileSpace {
             key: &mut self.key[..rows * widths.key],
             value: &mut self.value[..rows * widths.value],
             latent: &mut self.latent[..rows * widths.latent],
+            projected: &mut self.projected[..rows * widths.projected],
             gate: &mut self.gate[..rows * widths.ffn],
             up: &mut self.up[..rows * widths.ffn],
             routed: &mut self.routed[..rows * widths.experts],
@@ -187,6 +196,8 @@ impl Widths {
             key: width(attention.key_width()),
             value: width(attention.key_width()),
             latent: 0,
+            projected: width(spec.projected_width()),
+            mixed: width(spec.delta_net.map_or(0, |delta| delta.value_width())),
             ffn: spec.ffn_width_max() as usize,
             experts,
             gathered: if experts > 0 { hidden } else { 0 },
@@ -213,11 +224,11 @@ impl Widths {
     fn tile_row(self) -> usize {
         let twice = self.hidden + self.ffn + self.gathered;
         let heads = self.query + self.attended + self.key + self.value + self.latent;
-        2 * twice + heads + self.experts
+        2 * twice + heads + self.projected + self.experts
     }
 
     fn inputs_max(self) -> usize {
-        self.hidden.max(self.query).max(self.ffn).max(self.gathered)
+        self.hidden.max(self.query).max(self.ffn).max(self.gathered).max(self.mixed)
     }
 }
 

@@ -4,7 +4,7 @@ use protocol::ids::NodeId;
 use protocol::model_spec::ModelSpec;
 use protocol::plan::Plan;
 
-/// Weights, KV pool and workspace of one rank.
+/// Weights, sequence state and workspace of one rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Booking {
     pub node: NodeId,
@@ -19,12 +19,9 @@ pub fn booked(plan: &Plan, spec: &ModelSpec) -> Vec<Booking> {
     for stage in plan.stages() {
         let last = stage.layers.end.0 == spec.layer_count();
         let sampled = if last { kv.sequences_max } else { 0 };
-        let pool = spec.kv_bytes_per_token(stage.layers, kv.kv_type)
-            * u64::from(kv.block_size)
-            * u64::from(kv.blocks);
         let bytes = spec.stage_weight_bytes(stage.layers)
             + spec.workspace_bytes(kv.step_tokens_max.into(), sampled.into())
-            + pool;
+            + spec.state_bytes(stage.layers, &kv);
         let rank = |r: &protocol::plan::RankPlan| Booking { node: r.node, device: r.device, bytes };
         bookings.extend(stage.ranks.iter().map(rank));
     }

@@ -81,7 +81,7 @@ fn planned_stage(problem: &Problem<'_>, chain: &Chain, index: usize, kv: KvPlan)
     let stage = &chain.stages[index];
     let device = &problem.devices[stage.device];
     let bytes = StageBytes::of(problem.spec, layers(stage), problem.objective);
-    let kv_bytes = bytes.kv_per_block * u64::from(kv.blocks);
+    let kv_bytes = bytes.kv_per_block * u64::from(kv.blocks) + bytes.slots;
     let taken = bytes.weights + bytes.workspace + kv_bytes;
     PlannedStage {
         node: device.candidate.node,

@@ -7,15 +7,18 @@ use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::ids::LayerIndex;
+use crate::plan::KvPlan;
 
 mod architecture;
 mod attention;
+mod delta_net;
 mod experts;
 mod rope;
 mod share;
 
 pub use architecture::Architecture;
 pub use attention::{AttentionSpec, LatentSpec};
+pub use delta_net::{DeltaNetSpec, DeltaProjections};
 pub use experts::{ExpertScores, ExpertSpec, Routing};
 pub use rope::{RopeLayout, RopeScaling, RopeSpec};
 pub use share::{ShareSlice, ShareUnits};
@@ -30,6 +33,8 @@ pub struct ModelSpec {
     pub vocab_size: u32,
     pub context_length: u32,
     pub attention: AttentionSpec,
+    /// Of the layers with a recurrent state.
+    pub delta_net: Option<DeltaNetSpec>,
     pub rope: RopeSpec,
     /// Of the layers with a window, where it is another (Gemma 3).
     pub window_rope: Option<RopeSpec>,
@@ -75,6 +80,13 @@ pub struct LayerSpec {
     pub weight_bytes: u64,
     /// Multiply-accumulates per token in the layer's matrices (attention scores not counted).
     pub macs_per_token: u64,
+}
+
+impl LayerSpec {
+    /// Whether its state has a size of its own, however long a sequence is.
+    pub fn is_recurrent(&self) -> bool {
+        matches!(self.state, StateKind::Recurrent { .. })
+    }
 }
 
 /// What a layer remembers of a sequence.
@@ -194,6 +206,34 @@ impl ModelSpec {
         })
     }
 
+    /// Bytes of the slots that one sequence takes in the layers of `range`, however long it is.
+    pub fn slot_bytes(&self, range: LayerRange) -> u64 {
+        let bytes = |layer: &LayerSpec| match layer.state {
+            StateKind::Recurrent { bytes } => bytes,
+            StateKind::PagedKv { .. } | StateKind::PagedLatent { .. } => 0,
+        };
+        self.layers[range.indices()].iter().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of state on a stage of `range`: a pool of blocks for all sequences, a slot for each.
+    pub fn state_bytes(&self, range: LayerRange, kv: &KvPlan) -> u64 {
+        let tokens = u64::from(kv.blocks) * u64::from(kv.block_size);
+        let pool = self.kv_bytes_per_token(range, kv.kv_type).saturating_mul(tokens);
+        pool.saturating_add(self.slot_bytes(range).saturating_mul(kv.sequences_max.into()))
+    }
+
+    /// Whether some layer keeps a state in a slot.
+    pub fn is_recurrent(&self) -> bool {
+        self.layers.iter().any(LayerSpec::is_recurrent)
+    }
+
+    /// Values of a row that projections leave for more than attention: the gates of its output,
+    /// or all that a delta net makes of it.
+    pub fn projected_width(&self) -> u64 {
+        let gated = if self.attention.output_gate { 2 * self.attention.query_width() } else { 0 };
+        gated.max(self.delta_net.map_or(0, |delta| delta.workspace_width()))
+    }
+
     /// Values that one token adds to the pages of a layer.
     pub fn state_values(&self, state: StateKind) -> u64 {
         match state {
@@ -231,7 +271,7 @@ impl ModelSpec {
         let attention = self.attention;
         let mut row = 4 * u64::from(self.hidden_size) + 3 * u64::from(self.ffn_width_max());
         row += 2 * attention.query_width().max(attention.latent_query_width());
-        row += 2 * attention.key_width();
+        row += 2 * attention.key_width() + self.projected_width();
         if let Some(experts) = self.experts {
             row += 2 * u64::from(self.hidden_size) + u64::from(experts.count);
         }
@@ -247,6 +287,7 @@ impl ModelSpec {
             vocab_size: 0,
             context_length: 0,
             attention: AttentionSpec::default(),
+            delta_net: None,
             rope: RopeSpec::plain(10_000.0, 0),
             window_rope: None,
             norm_epsilon: 1e-6,

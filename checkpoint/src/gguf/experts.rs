@@ -21,11 +21,16 @@ pub(super) fn read(
     };
     let grouped = matches!(architecture, Architecture::Glm4Moe | Architecture::DeepseekV3);
     let shared = if grouped { shapes.u32("expert_shared_count")?.unwrap_or(0) } else { 0 };
+    let gated_shared_size = match architecture.is_hybrid() {
+        true => shapes.u32("expert_shared_feed_forward_length")?.unwrap_or(ffn_size),
+        false => 0,
+    };
     Ok(Some(ExpertSpec {
         count,
         used: shapes.need_u32("expert_used_count")?,
         ffn_size,
-        shared_ffn_size: ffn_size.saturating_mul(shared),
+        shared_ffn_size: ffn_size.saturating_mul(shared).max(gated_shared_size),
+        shared_gate: gated_shared_size > 0,
         dense_layers: shapes.u32("leading_dense_block_count")?.unwrap_or(0),
         bias: architecture == Architecture::GptOss,
         routing: if grouped { grouped_routing(shapes)? } else { Routing::SOFTMAX },

@@ -25,7 +25,7 @@ pub(super) fn read(shapes: &Shapes<'_>, spec: &ModelSpec) -> Result<RopeSpec, Ch
     let partial = matches!(
         spec.architecture,
         Architecture::Phi3 | Architecture::Glm4Moe | Architecture::DeepseekV3
-    );
+    ) || spec.architecture.is_hybrid();
     if dims != head_dim && !partial {
         let expected = format!("the head length, {head_dim}: the whole head rotates");
         return Err(shapes.fields.bad(&shapes.key(DIMENSIONS), dims, expected));

@@ -5,7 +5,7 @@ use protocol::model_spec::{
 };
 
 use super::metadata::Metadata;
-use super::{experts, latent, rope};
+use super::{delta_net, experts, latent, rope};
 use crate::error::CheckpointError;
 use crate::tensor::TensorEntry;
 use crate::{families, layout};
@@ -83,7 +83,7 @@ pub(super) fn spec(shapes: &Shapes<'_>, tokens: usize) -> Result<ModelSpec, Chec
     let epsilon = shapes.key("attention.layer_norm_rms_epsilon");
     let mut spec = ModelSpec {
         hidden_size,
-        ffn_size: shapes.need_u32("feed_forward_length")?,
+        ffn_size: ffn_size(shapes)?,
         vocab_size: vocab_size(shapes, tokens)?,
         context_length: shapes.need_u32("context_length")?,
         attention: AttentionSpec {
@@ -101,10 +101,24 @@ pub(super) fn spec(shapes: &Shapes<'_>, tokens: usize) -> Result<ModelSpec, Chec
     } else {
         same_value_length(shapes, head_dim)?;
     }
+    if architecture.is_hybrid() {
+        delta_net::read(shapes, &mut spec)?;
+    }
     spec.rope = rope::read(shapes, &spec)?;
     details(shapes, &mut spec)?;
     windows(shapes, &mut spec)?;
     Ok(spec)
+}
+
+/// Models of experts alone may say only these experts' width.
+fn ffn_size(shapes: &Shapes<'_>) -> Result<u32, CheckpointError> {
+    match shapes.u32("feed_forward_length")? {
+        Some(size) => Ok(size),
+        None => match shapes.u32("expert_feed_forward_length")? {
+            Some(size) => Ok(size),
+            None => shapes.need_u32("feed_forward_length"),
+        },
+    }
 }
 
 fn same_value_length(shapes: &Shapes<'_>, head_dim: u32) -> Result<(), CheckpointError> {
@@ -126,6 +140,8 @@ fn details(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointEr
             | Architecture::GptOss
             | Architecture::Glm4Moe
             | Architecture::DeepseekV3
+            | Architecture::Qwen3Next
+            | Architecture::Qwen35Moe
     );
     if let (Some(experts), false) = (&spec.experts, known) {
         let expected = format!("0: {} has no experts", spec.architecture);

@@ -10,6 +10,7 @@ use super::rope_config;
 use crate::error::CheckpointError;
 use crate::{families, layout};
 
+mod delta_net;
 mod details;
 mod experts;
 mod latent;
@@ -28,7 +29,7 @@ pub(super) fn spec(path: &Path, config: &Map<String, Value>) -> Result<ModelSpec
     let count = fields.need_u32("num_hidden_layers")?;
     let mut spec = ModelSpec {
         hidden_size,
-        ffn_size: fields.need_u32("intermediate_size")?,
+        ffn_size: ffn_size(&fields)?,
         vocab_size: fields.need_u32("vocab_size")?,
         context_length: fields.need_u32("max_position_embeddings")?,
         attention: AttentionSpec::grouped(
@@ -43,6 +44,27 @@ pub(super) fn spec(path: &Path, config: &Map<String, Value>) -> Result<ModelSpec
     };
     rope_config::read(&fields, &mut spec)?;
     windows::read(&fields, &mut spec)?;
+    if architecture.is_hybrid() {
+        delta_net::read(&fields, &mut spec)?;
+    }
     details::read(&fields, &mut spec)?;
     Ok(spec)
+}
+
+/// The text model's settings, where they stand beside those of other parts; what these leave out,
+/// the whole says.
+pub(super) fn text_part(mut config: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(text)) = config.remove("text_config") {
+        config.extend(text);
+    }
+    config
+}
+
+/// Models of experts alone may say only these experts' width.
+fn ffn_size(fields: &Fields<'_>) -> Result<u32, CheckpointError> {
+    const FIELD: &str = "intermediate_size";
+    match fields.u32(FIELD)? {
+        Some(size) => Ok(size),
+        None => fields.u32("moe_intermediate_size")?.ok_or_else(|| fields.missing(FIELD)),
+    }
 }

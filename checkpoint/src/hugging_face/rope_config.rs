@@ -55,7 +55,8 @@ fn one(
         None => config.f32(field),
     };
     let theta = either("rope_theta")?.unwrap_or(THETA_DEFAULT);
-    let part = either("partial_rotary_factor")?.unwrap_or(1.0);
+    let usual = if spec.architecture.is_hybrid() { 0.25 } else { 1.0 };
+    let part = either("partial_rotary_factor")?.unwrap_or(usual);
     if !(part > 0.0 && part <= 1.0) {
         return Err(config.bad("partial_rotary_factor", part, "above 0, at most 1"));
     }

@@ -11,6 +11,13 @@ pub(super) struct Naming {
 impl Naming {
     /// The canonical (GGUF) name, or `None` for a tensor that holds no weight of the model.
     pub(super) fn canonical(self, name: &str) -> Option<String> {
+        // Models that also see keep their text part one level lower; the other parts are not run.
+        let below = name.strip_prefix("model.language_model.").map(|rest| format!("model.{rest}"));
+        let name = below.as_deref().unwrap_or(name);
+        let beside = name.starts_with("model.visual.") || name.starts_with("mtp.");
+        if beside && self.architecture.is_hybrid() {
+            return None;
+        }
         if let Some(whole) = whole_model(name) {
             return Some(whole.to_owned());
         }
@@ -90,6 +97,23 @@ fn layer_part(part: &str) -> Option<&'static str> {
         "mlp.experts.down_proj_scales" => "ffn_down_exps.mxfp4_scales",
         "mlp.experts.down_proj_bias" => "ffn_down_exps.bias",
         "mlp.gate.e_score_correction_bias" => "exp_probs_b.bias",
+        "linear_attn.in_proj_qkvz.weight" => "ssm_in.weight",
+        "linear_attn.in_proj_ba.weight" => "ssm_ba.weight",
+        "linear_attn.in_proj_qkv.weight" => "attn_qkv.weight",
+        "linear_attn.in_proj_z.weight" => "attn_gate.weight",
+        "linear_attn.in_proj_b.weight" => "ssm_beta.weight",
+        "linear_attn.in_proj_a.weight" => "ssm_alpha.weight",
+        "linear_attn.conv1d.weight" => "ssm_conv1d.weight",
+        "linear_attn.A_log" => "ssm_a_log",
+        "linear_attn.dt_bias" => "ssm_dt.bias",
+        "linear_attn.norm.weight" => "ssm_norm.weight",
+        "linear_attn.out_proj.weight" => "ssm_out.weight",
+        "mlp.experts.gate_up_proj" => "ffn_gate_up_exps.weight",
+        "mlp.experts.down_proj" => "ffn_down_exps.weight",
+        "mlp.shared_expert.gate_proj.weight" => "ffn_gate_shexp.weight",
+        "mlp.shared_expert.up_proj.weight" => "ffn_up_shexp.weight",
+        "mlp.shared_expert.down_proj.weight" => "ffn_down_shexp.weight",
+        "mlp.shared_expert_gate.weight" => "ffn_gate_inp_shexp.weight",
         "mlp.shared_experts.gate_proj.weight" => "ffn_gate_shexp.weight",
         "mlp.shared_experts.up_proj.weight" => "ffn_up_shexp.weight",
         "mlp.shared_experts.down_proj.weight" => "ffn_down_shexp.weight",

@@ -1,7 +1,9 @@
 //! The tensors that a model of a given shape consists of.
 
 use protocol::ids::LayerIndex;
-use protocol::model_spec::{ExpertSpec, LatentSpec, ModelSpec};
+use protocol::model_spec::{
+    DeltaNetSpec, DeltaProjections, ExpertSpec, LatentSpec, ModelSpec, StateKind,
+};
 
 /// A tensor that must be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +19,13 @@ pub fn expected_tensors(spec: &ModelSpec) -> Vec<ExpectedTensor> {
     let (hidden, vocab) = (u64::from(spec.hidden_size), u64::from(spec.vocab_size));
     let mut list = List { prefix: String::new(), tensors: Vec::new() };
     list.add("token_embd.weight", &[vocab, hidden]);
-    for layer in 0..spec.layer_count() {
+    for (layer, state) in (0..).zip(spec.layers.iter().map(|layer| layer.state)) {
         list.prefix = format!("blk.{layer}.");
         list.add("attn_norm.weight", &[hidden]);
-        match &spec.attention.latent {
-            None => list.attention(spec),
-            Some(latent) => list.latent_attention(spec, latent),
+        match (state, &spec.delta_net, &spec.attention.latent) {
+            (StateKind::Recurrent { .. }, Some(delta), _) => list.delta_net(delta, hidden),
+            (_, _, Some(latent)) => list.latent_attention(spec, latent),
+            (_, _, None) => list.attention(spec),
         }
         if spec.architecture.has_post_norms() {
             list.add("post_attention_norm.weight", &[hidden]);
@@ -64,7 +67,7 @@ impl List {
         let attention = spec.attention;
         let hidden = u64::from(spec.hidden_size);
         let (q, kv) = (attention.query_width(), attention.key_width());
-        for (part, rows) in [("attn_q", q), ("attn_k", kv), ("attn_v", kv)] {
+        for (part, rows) in [("attn_q", attention.query_rows()), ("attn_k", kv), ("attn_v", kv)] {
             self.add(&format!("{part}.weight"), &[rows, hidden]);
             if attention.qkv_bias {
                 self.add(&format!("{part}.bias"), &[rows]);
@@ -81,6 +84,26 @@ impl List {
         if attention.sinks {
             self.add("attn_sinks.weight", &[attention.heads.into()]);
         }
+    }
+
+    fn delta_net(&mut self, delta: &DeltaNetSpec, hidden: u64) {
+        let (conv, value) = (delta.conv_width(), delta.value_width());
+        let heads = u64::from(delta.value_heads);
+        let separate: &[_] = &[("attn_qkv", conv), ("attn_gate", value)];
+        let joined_gates: &[_] = &[("ssm_ba", 2 * heads)];
+        let (inputs, gates): (&[_], &[_]) = match delta.projections {
+            DeltaProjections::Joined => (&[("ssm_in", conv + value)], joined_gates),
+            DeltaProjections::JoinedGates => (separate, joined_gates),
+            DeltaProjections::Separate => (separate, &[("ssm_beta", heads), ("ssm_alpha", heads)]),
+        };
+        for (part, rows) in inputs.iter().chain(gates) {
+            self.add(&format!("{part}.weight"), &[*rows, hidden]);
+        }
+        self.add("ssm_conv1d.weight", &[conv * u64::from(delta.conv_taps)]);
+        self.add(if delta.log_decay { "ssm_a_log" } else { "ssm_a" }, &[heads]);
+        self.add("ssm_dt.bias", &[heads]);
+        self.add("ssm_norm.weight", &[delta.value_dim.into()]);
+        self.add("ssm_out.weight", &[hidden, value]);
     }
 
     fn latent_attention(&mut self, spec: &ModelSpec, latent: &LatentSpec) {
@@ -120,6 +143,9 @@ impl List {
         }
         if experts.shared_ffn_size > 0 {
             self.feed_forward("_shexp", experts.shared_ffn_size, hidden, false);
+            if experts.shared_gate {
+                self.add("ffn_gate_inp_shexp.weight", &[hidden]);
+            }
         }
     }
 

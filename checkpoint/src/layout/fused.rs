@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use protocol::model_spec::ModelSpec;
+use protocol::model_spec::{LayerSpec, ModelSpec};
 
+use super::flattened::flatten;
 use crate::error::CheckpointError;
 use crate::tensor::TensorEntry;
 
@@ -17,7 +18,8 @@ pub(super) fn cut(
     tensors: Vec<TensorEntry>,
 ) -> Result<Vec<TensorEntry>, CheckpointError> {
     let mut all = Vec::with_capacity(tensors.len());
-    for tensor in tensors {
+    for mut tensor in tensors {
+        flatten(spec, &mut tensor);
         let Some(parts) = parts(spec, &tensor) else {
             all.push(tensor);
             continue;
@@ -58,7 +60,8 @@ fn parts(spec: &ModelSpec, tensor: &TensorEntry) -> Option<Vec<Part>> {
     };
     let attention = spec.attention;
     match part {
-        "attn_qkv" => Some(vec![
+        // Of a recurrent layer it stays whole.
+        "attn_qkv" if !is_recurrent(spec, layer) => Some(vec![
             of("attn_q".into(), attention.query_width()),
             of("attn_k".into(), attention.key_width()),
             of("attn_v".into(), attention.key_width()),
@@ -81,11 +84,24 @@ fn parts(spec: &ModelSpec, tensor: &TensorEntry) -> Option<Vec<Part>> {
             attention.latent?;
             Some(singles(part, attention.heads, of))
         }
+        // gpt-oss has rows of both in turn instead, in tensors of its own kind.
+        "ffn_gate_up_exps" if ending == "weight" => {
+            let experts = spec.experts?;
+            let both = |expert| {
+                ["gate", "up"].map(|p| of(format!("ffn_{p}.{expert}"), experts.ffn_size.into()))
+            };
+            Some((0..experts.count).flat_map(both).collect())
+        }
         "ffn_gate_exps" | "ffn_up_exps" | "ffn_down_exps" | "ffn_gate_up_exps" => {
             Some(singles(part.strip_suffix("_exps")?, spec.experts?.count, of))
         }
         _ => None,
     }
+}
+
+fn is_recurrent(spec: &ModelSpec, layer: &str) -> bool {
+    let layer = layer.parse().ok().and_then(|layer: usize| spec.layers.get(layer));
+    layer.is_some_and(LayerSpec::is_recurrent)
 }
 
 fn singles(part: &str, count: u32, of: impl Fn(String, u64) -> Part) -> Vec<Part> {

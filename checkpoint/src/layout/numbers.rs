@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use protocol::model_spec::{Activation, ExpertSpec, LatentSpec, ModelSpec, RopeScaling, RopeSpec};
+use protocol::model_spec::{
+    Activation, DeltaNetSpec, ExpertSpec, LatentSpec, ModelSpec, RopeScaling, RopeSpec, StateKind,
+};
 
 use crate::error::CheckpointError;
 
@@ -10,6 +12,8 @@ use crate::error::CheckpointError;
 const SIZE_MAX: u32 = 1 << 24;
 const HEADS_MAX: u32 = 1 << 14;
 const EXPERTS_MAX: u32 = 1 << 12;
+/// Of a sequence in one layer; the largest known models have some two million.
+const RECURRENT_BYTES_MAX: u64 = 1 << 30;
 
 /// A field, its value, and what would be right.
 type Bad = (&'static str, String, String);
@@ -43,6 +47,8 @@ fn find_bad(spec: &ModelSpec) -> Option<Bad> {
             })
         })
         .or_else(|| attention.latent.as_ref().and_then(bad_latent))
+        .or_else(|| spec.delta_net.as_ref().and_then(bad_delta_net))
+        .or_else(|| bad_recurrent(spec))
         .or_else(|| bad_clamp(spec))
         .or_else(|| spec.experts.as_ref().and_then(bad_experts))
         .or_else(|| {
@@ -71,6 +77,37 @@ fn bad_latent(latent: &LatentSpec) -> Option<Bad> {
         ("rotated part of a head", latent.rope_dim, HEADS_MAX),
         ("value length", latent.value_dim, HEADS_MAX),
     ])
+}
+
+fn bad_delta_net(delta: &DeltaNetSpec) -> Option<Bad> {
+    let sizes = [
+        ("linear key heads", delta.key_heads, HEADS_MAX),
+        ("linear value heads", delta.value_heads, HEADS_MAX),
+        ("linear key length", delta.key_dim, HEADS_MAX),
+        ("linear value length", delta.value_dim, HEADS_MAX),
+        ("taps of the convolution", delta.conv_taps, 64),
+    ];
+    outside(&sizes).or_else(|| {
+        let (keys, values) = (delta.key_heads, delta.value_heads);
+        if !values.is_multiple_of(keys) {
+            let expected = format!("a multiple of the {keys} linear key heads");
+            return Some(("linear value heads", values.to_string(), expected));
+        }
+        let bytes = delta.state_bytes();
+        let expected = format!("at most {RECURRENT_BYTES_MAX} bytes");
+        (bytes > RECURRENT_BYTES_MAX).then(|| ("recurrent state", bytes.to_string(), expected))
+    })
+}
+
+/// Layers with a recurrent state say its size themselves: it must be the one of their kind.
+fn bad_recurrent(spec: &ModelSpec) -> Option<Bad> {
+    let known = spec.delta_net.map(|delta| delta.state_bytes());
+    let bad = spec.layers.iter().find_map(|layer| match layer.state {
+        StateKind::Recurrent { bytes } if Some(bytes) != known => Some(bytes),
+        _ => None,
+    })?;
+    let expected = format!("{} bytes", known.unwrap_or(0));
+    Some(("recurrent state", bad.to_string(), expected))
 }
 
 fn bad_clamp(spec: &ModelSpec) -> Option<Bad> {

@@ -23,6 +23,9 @@ struct Inspection {
     layer_bytes_min: u64,
     layer_bytes_max: u64,
     kv_bytes_per_token_f16: u64,
+    /// Layers whose state does not grow with the context, and its size.
+    recurrent_layers: usize,
+    recurrent_bytes_per_sequence: u64,
     tokenizer: String,
     chat_template: &'static str,
     spec: ModelSpec,
@@ -55,6 +58,8 @@ fn inspect(checkpoint: &Checkpoint) -> Inspection {
         layer_bytes_min: layers().min().unwrap_or(0),
         layer_bytes_max: layers().max().unwrap_or(0),
         kv_bytes_per_token_f16: spec.kv_bytes_per_token(spec.all_layers(), KvType::F16),
+        recurrent_layers: spec.layers.iter().filter(|layer| layer.is_recurrent()).count(),
+        recurrent_bytes_per_sequence: spec.slot_bytes(spec.all_layers()),
         tokenizer: match &checkpoint.text.vocabulary {
             Vocabulary::TokenizerJson(_) => "tokenizer.json".to_owned(),
             Vocabulary::Gguf(vocabulary) => match &vocabulary.pre {

@@ -138,7 +138,6 @@ fn stages(
 ) -> Vec<StageView> {
     let spec = state.models.get(name).map(|m| &m.spec);
     let kv = placement.plan.kv();
-    let tokens = u64::from(kv.blocks) * u64::from(kv.block_size);
     let view = |stage: &protocol::plan::StagePlan| {
         let node = stage.ranks.first()?.node;
         let shards = live.nodes.get(&node).map(|n| n.shards.as_slice()).unwrap_or_default();
@@ -153,7 +152,7 @@ fn stages(
                 .find(same)
                 .map(|s: &ShardStatus| -> ShardState { s.state.clone() }),
             weight_bytes: spec.map_or(0, |s| s.stage_weight_bytes(layers)),
-            kv_bytes: spec.map_or(0, |s| s.kv_bytes_per_token(layers, kv.kv_type) * tokens),
+            kv_bytes: spec.map_or(0, |s| s.state_bytes(layers, &kv)),
         })
     };
     placement.plan.stages().iter().filter_map(view).collect()

@@ -67,6 +67,25 @@ impl Compute {
             task(index, unsafe { chunks.get(index) });
         });
     }
+
+    /// As `run_chunks` over two slices, of each of which a task gets a chunk.
+    pub fn run_chunk_pairs<A: Send, B: Send>(
+        &self,
+        (first, first_chunk): (&mut [A], usize),
+        (second, second_chunk): (&mut [B], usize),
+        task: impl Fn(usize, &mut [A], &mut [B]) + Sync,
+    ) {
+        let count = first.len().div_ceil(first_chunk).min(second.len().div_ceil(second_chunk));
+        let length = first.len();
+        let first = Chunks { first: first.as_mut_ptr(), length, chunk: first_chunk };
+        let length = second.len();
+        let second = Chunks { first: second.as_mut_ptr(), length, chunk: second_chunk };
+        self.run(count, |index| {
+            // SAFETY: as in `run_chunks`, of both slices.
+            let (first, second) = unsafe { (first.get(index), second.get(index)) };
+            task(index, first, second);
+        });
+    }
 }
 
 /// A slice that tasks take disjoint chunks of.

@@ -3,6 +3,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod cpu;
+pub(crate) mod delta_rule;
 pub(crate) mod panels;
 
 mod compute;

@@ -4,6 +4,7 @@ use protocol::ids::LayerIndex;
 use protocol::model_spec::{ModelSpec, StateKind};
 
 use super::linear::{Linear, forward_all};
+use super::output_gate;
 use super::paged_attention::{PagedAttention, RowPlace};
 use super::rms_norm::RmsNorm;
 use super::rope::Rope;
@@ -28,6 +29,8 @@ pub(crate) struct Attention {
     /// Of each head of q and of k.
     norms: Option<(RmsNorm, RmsNorm)>,
     heads: PagedAttention,
+    /// The projection of q has a gate behind each head.
+    gated: bool,
     /// Which of the tile's rotations.
     rope: usize,
 }
@@ -50,7 +53,7 @@ impl Attention {
         let mut linear = |part: &str, outputs, inputs, bias| {
             Linear::load(tensors, &format!("{prefix}attn_{part}"), outputs, inputs, bias)
         };
-        let query = linear("q", wide, hidden, shape.qkv_bias)?;
+        let query = linear("q", shape.query_rows() as usize, hidden, shape.qkv_bias)?;
         let key = linear("k", narrow, hidden, shape.qkv_bias)?;
         let value = linear("v", narrow, hidden, shape.qkv_bias)?;
         let output = linear("output", hidden, wide, shape.output_bias)?;
@@ -69,7 +72,7 @@ impl Attention {
             sinks: sinks.transpose()?,
         };
         let rope = usize::from(spec.window_rope.is_some() && window.is_some());
-        Ok(Self { query, key, value, output, norms, heads, rope })
+        Ok(Self { query, key, value, output, norms, heads, gated: shape.output_gate, rope })
     }
 
     /// Reads `space.normed`, leaves the result in `space.output`; `layer` counts the stage's own.
@@ -83,12 +86,21 @@ impl Attention {
         if self.heads.heads == 0 {
             return space.output.fill(0.0);
         }
+        let rows = tile.rows.len();
+        let asked = if self.gated {
+            &mut space.projected[..2 * rows * self.heads.heads * self.heads.dim]
+        } else {
+            &mut *space.query
+        };
         let projections = [
-            (&self.query, &mut *space.query),
+            (&self.query, &mut *asked),
             (&self.key, &mut *space.key),
             (&self.value, &mut *space.value),
         ];
         forward_all(projections, space.normed, space.matmul);
+        if self.gated {
+            output_gate::split(space.projected, space.query, self.heads.dim);
+        }
         if let Some((query, key)) = &self.norms {
             query.normalise(space.query);
             key.normalise(space.key);
@@ -103,6 +115,9 @@ impl Attention {
         }
         let (kv, compute) = ((&*pool, layer), space.matmul.compute());
         self.heads.forward(compute, tile.rows, kv, space.query, space.attended);
+        if self.gated {
+            output_gate::apply(space.projected, space.attended, self.heads.dim);
+        }
         self.output.forward(space.attended, space.output, space.matmul);
     }
 

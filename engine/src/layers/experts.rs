@@ -2,6 +2,7 @@
 
 use protocol::model_spec::{Activation, ExpertSpec};
 
+use super::activation::sigmoid;
 use super::linear::{Linear, MatmulScratch};
 use super::mlp::GatedMlp;
 use super::routing;
@@ -17,6 +18,9 @@ pub(crate) struct Experts {
     /// By id; each holds its own weights, so that some may live elsewhere one day.
     experts: Vec<GatedMlp>,
     shared: Option<GatedMlp>,
+    /// Of the shared one's result.
+    // [hidden]
+    shared_gate: Option<Vec<f32>>,
     hidden: usize,
 }
 
@@ -34,7 +38,7 @@ pub(crate) struct ExpertSpace<'a> {
 
 impl Experts {
     /// Loads the router `{prefix}ffn_gate_inp`, experts `{prefix}ffn_{gate,up,down}.{id}` and the
-    /// shared one, `{prefix}ffn_{gate,up,down}_shexp`.
+    /// shared one, `{prefix}ffn_{gate,up,down}_shexp`, with its gate, `{prefix}ffn_gate_inp_shexp`.
     pub(crate) fn load(
         tensors: &mut Tensors<'_>,
         prefix: &str,
@@ -56,7 +60,9 @@ impl Experts {
         let experts = (0..count).map(expert).collect::<Result<_, _>>()?;
         let shared = spec.shared_ffn_size;
         let shared = (shared > 0).then(|| block("_shexp", shared, false)).transpose()?;
-        Ok(Self { spec, router, selection_bias, experts, shared, hidden })
+        let gate = format!("{prefix}ffn_gate_inp_shexp.weight");
+        let gate = spec.shared_gate.then(|| tensors.vector(&gate, hidden)).transpose()?;
+        Ok(Self { spec, router, selection_bias, experts, shared, shared_gate: gate, hidden })
     }
 
     /// `x` and `out` are `[rows, hidden]`. A row adds its experts up by ascending id, whatever the
@@ -97,6 +103,11 @@ impl Experts {
         if let Some(shared) = &self.shared {
             let rows = x.len() / hidden;
             shared.forward(x, rows, (gate, up), produced, scratch);
+            if let Some(gate) = &self.shared_gate {
+                for (x, produced) in x.chunks_exact(hidden).zip(produced.chunks_exact_mut(hidden)) {
+                    cpu::scale(produced, sigmoid(cpu::dot(x, gate)));
+                }
+            }
             cpu::add(out, produced);
         }
     }
@@ -104,6 +115,11 @@ impl Experts {
     pub(crate) fn bytes(&self) -> u64 {
         let bias = self.selection_bias.as_ref().map_or(0, |bias| size_of_val(&bias[..])) as u64;
         let experts: u64 = self.experts.iter().map(GatedMlp::bytes).sum();
-        self.router.bytes() + bias + experts + self.shared.as_ref().map_or(0, GatedMlp::bytes)
+        let gate = self.shared_gate.as_ref().map_or(0, |gate| size_of_val(&gate[..])) as u64;
+        self.router.bytes()
+            + bias
+            + gate
+            + experts
+            + self.shared.as_ref().map_or(0, GatedMlp::bytes)
     }
 }

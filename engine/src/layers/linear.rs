@@ -32,6 +32,11 @@ impl Linear {
         forward_all([(self, out)], x, scratch);
     }
 
+    /// Values of a row of its result.
+    pub(crate) fn outputs(&self) -> usize {
+        self.weight.rows
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         let bias = self.bias.as_ref().map_or(0, |bias| size_of_val(&bias[..]));
         self.weight.bytes() + bias as u64

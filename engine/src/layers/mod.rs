@@ -2,6 +2,9 @@
 
 mod activation;
 mod attention;
+mod delta_heads;
+mod delta_net;
+mod delta_projections;
 mod embedding;
 mod experts;
 mod feed_forward;
@@ -9,6 +12,7 @@ mod latent_attention;
 mod linear;
 mod lm_head;
 mod mlp;
+mod output_gate;
 mod paged_attention;
 mod residual_block;
 mod rms_norm;
@@ -16,6 +20,7 @@ mod rope;
 mod routing;
 
 pub(crate) use attention::{Attention, Tile};
+pub(crate) use delta_net::DeltaNet;
 pub(crate) use embedding::Embedding;
 pub(crate) use experts::Experts;
 pub(crate) use feed_forward::FeedForward;

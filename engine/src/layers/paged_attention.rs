@@ -21,6 +21,8 @@ pub(crate) struct RowPlace<'a> {
     pub(crate) position: u32,
     /// Entry i holds positions i * block_size and on.
     pub(crate) blocks: &'a [BlockId],
+    /// Where its recurrent layers' state lives.
+    pub(crate) slot: usize,
 }
 
 /// What query heads make of stored keys and values.

@@ -2,13 +2,14 @@
 //! is a sum over the ranks of its group.
 
 use super::attention::{Attention, Tile};
+use super::delta_net::DeltaNet;
 use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
 use crate::kernels::cpu;
 use crate::models::DecoderLayer;
-use crate::state::KvPool;
+use crate::state::SequenceState;
 use crate::workspace::{TileRows, TileSpace};
 
 /// `h += norm?(attention(norm(h))); h += norm?(feed_forward(norm(h)))`
@@ -25,6 +26,9 @@ pub(crate) struct ResidualBlock {
 pub(crate) enum AttentionKind {
     Grouped(Attention),
     Latent(LatentAttention),
+    DeltaNet(Box<DeltaNet>),
+    /// The first rank of the group has it.
+    Elsewhere,
 }
 
 impl DecoderLayer for ResidualBlock {
@@ -33,14 +37,22 @@ impl DecoderLayer for ResidualBlock {
         hidden: &mut [f32],
         tile: &Tile<'_>,
         layer: usize,
-        pool: &mut KvPool,
+        state: &mut SequenceState,
         space: &mut TileSpace,
     ) -> Result<(), EngineError> {
         let mut space = space.of_rows(tile.rows.len());
         self.attention_norm.forward(hidden, space.normed);
         match &self.attention {
-            AttentionKind::Grouped(attention) => attention.forward(tile, layer, pool, &mut space),
-            AttentionKind::Latent(attention) => attention.forward(tile, layer, pool, &mut space),
+            AttentionKind::Grouped(attention) => {
+                attention.forward(tile, layer, &mut state.pool, &mut space);
+            }
+            AttentionKind::Latent(attention) => {
+                attention.forward(tile, layer, &mut state.pool, &mut space);
+            }
+            AttentionKind::Elsewhere => space.output.fill(0.0),
+            AttentionKind::DeltaNet(delta) => {
+                delta.forward(tile.rows, layer, &mut state.slots, &mut space);
+            }
         }
         space.group.all_reduce(space.output)?;
         add(hidden, &self.attention_post_norm, &mut space);
@@ -55,6 +67,8 @@ impl DecoderLayer for ResidualBlock {
         let attention = match &self.attention {
             AttentionKind::Grouped(attention) => attention.bytes(),
             AttentionKind::Latent(attention) => attention.bytes(),
+            AttentionKind::DeltaNet(delta) => delta.bytes(),
+            AttentionKind::Elsewhere => 0,
         };
         let norms = [&self.attention_post_norm, &self.ffn_post_norm].into_iter().flatten();
         let norms = norms.chain([&self.attention_norm, &self.ffn_norm]);

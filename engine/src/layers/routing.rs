@@ -104,6 +104,7 @@ mod tests {
             used,
             ffn_size: 1,
             shared_ffn_size: 0,
+            shared_gate: false,
             dense_layers: 0,
             bias: false,
             routing,

@@ -4,7 +4,9 @@ use protocol::ids::LayerIndex;
 use protocol::model_spec::ModelSpec;
 
 use crate::error::EngineError;
-use crate::layers::{Attention, Experts, FeedForward, GatedMlp, LatentAttention, RmsNorm};
+use crate::layers::{
+    Attention, DeltaNet, Experts, FeedForward, GatedMlp, LatentAttention, RmsNorm,
+};
 use crate::weights::Tensors;
 
 /// One layer of a model and the place to load it from.
@@ -41,6 +43,24 @@ impl<'a, 't> LayerParts<'a, 't> {
             return Err(EngineError::BadSpec { field, value: 0, expected });
         };
         LatentAttention::load(self.tensors, &self.prefix, self.spec, sizes)
+    }
+
+    /// Whether the layer keeps a state of fixed size.
+    pub(super) fn is_recurrent(&self) -> bool {
+        self.spec.layers[self.layer.0 as usize].is_recurrent()
+    }
+
+    /// Whether what is not shared out among ranks is computed here.
+    pub(super) fn is_first_rank(&self) -> bool {
+        self.tensors.is_first()
+    }
+
+    pub(super) fn delta_net(&mut self) -> Result<DeltaNet, EngineError> {
+        let Some(delta) = &self.spec.delta_net else {
+            let (field, expected) = ("delta_net", "expected the sizes of delta net layers");
+            return Err(EngineError::BadSpec { field, value: 0, expected });
+        };
+        DeltaNet::load(self.tensors, &self.prefix, self.spec, delta)
     }
 
     /// Experts, or one block for all rows.

@@ -4,13 +4,14 @@ mod deepseek;
 mod gemma;
 mod layer_parts;
 mod llama;
+mod qwen3_next;
 
 use protocol::ids::LayerIndex;
 use protocol::model_spec::{Architecture, ModelSpec};
 
 use crate::error::EngineError;
 use crate::layers::Tile;
-use crate::state::KvPool;
+use crate::state::SequenceState;
 use crate::weights::Tensors;
 use crate::workspace::TileSpace;
 
@@ -24,7 +25,7 @@ pub(crate) trait DecoderLayer: Send {
         hidden: &mut [f32],
         tile: &Tile<'_>,
         layer: usize,
-        pool: &mut KvPool,
+        state: &mut SequenceState,
         space: &mut TileSpace,
     ) -> Result<(), EngineError>;
 
@@ -48,6 +49,9 @@ const RECIPES: [(Architecture, Recipe); Architecture::ALL.len()] = [
     (Architecture::GptOss, llama::load_layer),
     (Architecture::Glm4Moe, llama::load_layer),
     (Architecture::DeepseekV3, deepseek::load_layer),
+    (Architecture::Qwen3Next, qwen3_next::load_layer),
+    (Architecture::Qwen35, qwen3_next::load_layer),
+    (Architecture::Qwen35Moe, qwen3_next::load_layer),
 ];
 
 /// Loads one layer by the recipe of the model's family.

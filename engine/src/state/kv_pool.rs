@@ -1,7 +1,4 @@
 //! Paged keys and values: the head gives out block ids, the pool holds the bytes.
-//!
-//! Layers with another kind of state (a slot of fixed size) will have a pool of their own beside
-//! this one.
 
 use std::ops::Range;
 
@@ -10,6 +7,7 @@ use protocol::ids::BlockId;
 use protocol::model_spec::{KvType, LayerSpec, ModelSpec, StateKind};
 use protocol::step_batch::BlockCopy;
 
+use super::zeroed;
 use crate::config::StageConfig;
 use crate::error::EngineError;
 use crate::kernels::attention::{
@@ -188,7 +186,9 @@ fn layer_pages(spec: &ModelSpec, config: &StageConfig, tokens: usize) -> Vec<Lay
         let attention = spec.attention;
         let (heads, dim, shared) = match layer.state {
             StateKind::PagedLatent { width } => (1, width, true),
-            _ => (attention.kv_heads, attention.head_dim, false),
+            // Nothing in this pool.
+            StateKind::Recurrent { .. } => (0, 0, true),
+            StateKind::PagedKv { .. } => (attention.kv_heads, attention.head_dim, false),
         };
         let pages = LayerPages { start, heads: heads as usize, dim: dim as usize, shared };
         start += tokens * spec.state_values(layer.state) as usize;
@@ -201,12 +201,4 @@ fn spread<T: Copy>(key: &[T], group: &mut [T]) {
     for (value, place) in key.iter().zip(group.iter_mut().step_by(KEY_GROUP)) {
         *place = *value;
     }
-}
-
-/// Pages that are never written stay unbacked, so a large pool costs what is used of it.
-fn zeroed<T: Clone>(count: usize, zero: T) -> Option<Vec<T>> {
-    let mut probe: Vec<T> = Vec::new();
-    probe.try_reserve_exact(count).ok()?;
-    drop(probe);
-    Some(vec![zero; count])
 }

@@ -31,7 +31,7 @@ fn usual_context() -> u32 {
 }
 
 /// Folders of `fixtures/golden`, and whether the same weights are there in GGUF.
-pub(crate) const FIXTURES: [(&str, bool); 14] = [
+pub(crate) const FIXTURES: [(&str, bool); 17] = [
     ("llama-gqa-rope-scaled", true),
     ("llama-tied", false),
     ("qwen2-tied", true),
@@ -46,6 +46,9 @@ pub(crate) const FIXTURES: [(&str, bool); 14] = [
     ("glm4-moe", true),
     ("deepseek-v3", true),
     ("gpt-oss", true),
+    ("qwen3-next", true),
+    ("qwen3.5", true),
+    ("qwen3.5-moe", true),
 ];
 
 #[test]
@@ -106,7 +109,7 @@ pub(crate) fn reference(name: &str) -> (Expected, Vec<f32>) {
 /// Logits at every position, each token a row set of its own.
 pub(crate) fn logits_of(stage: &mut Stage, prompt: &[u32]) -> Vec<Vec<f32>> {
     let table: Vec<_> = (0..prompt.len().div_ceil(16) as u32).map(BlockId).collect();
-    let row = |(i, token): (usize, &u32)| rows_in(1, i, &[TokenId(*token)], table.clone());
+    let row = |(i, token): (usize, &u32)| rows_in(0, i, &[TokenId(*token)], table.clone());
     let batch = batch(prompt.iter().enumerate().map(row).collect());
     stage.logits(&batch, StageInput::Tokens).expect("the step runs")
 }

@@ -8,6 +8,7 @@ mod paged_state;
 mod quantised_folders;
 mod quantised_logits;
 mod random_model;
+mod recurrent_state;
 mod row_invariance;
 mod running;
 mod small_specs;

@@ -73,7 +73,7 @@ impl Writer {
     fn matrix(&mut self, name: &str, weight: WeightType, rows: u64, columns: u64) -> u64 {
         let start = self.file.len();
         // What is added to the residual is smaller, by the number of additions (GPT-2's rule).
-        let adds = name.contains("attn_output") || name.contains("ffn_down");
+        let adds = ["attn_output", "ssm_out", "ffn_down"].iter().any(|part| name.contains(part));
         let gain = match () {
             _ if adds => 0.35,
             // The residual stream begins as wide as what the layers add to it.

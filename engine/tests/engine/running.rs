@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{Compute, KernelSet, Stage, StageConfig, StageInput, StageOutput};
-use protocol::ids::{BlockId, SequenceId, StepId, TokenId};
+use protocol::ids::{BlockId, SequenceId, StateSlot, StepId, TokenId};
 use protocol::model_spec::{KvType, LayerRange};
 use protocol::plan::{ActivationType, KvPlan, Share};
 use protocol::sampling_params::SamplingParams;
@@ -87,7 +87,7 @@ pub(crate) fn rows_in(
         position: position as u32,
         tokens: tokens.to_vec(),
         block_tables: vec![table],
-        state_slot: None,
+        state_slot: Some(StateSlot(id)),
         sample: Sample::Yes { allowed: None },
     }
 }

@@ -1,8 +1,9 @@
 //! A small model of every family, with every part that the family can have.
 
 use protocol::model_spec::{
-    Activation, Architecture, AttentionSpec, ExpertScores, ExpertSpec, LatentSpec, LayerSpec,
-    ModelSpec, RopeLayout, RopeScaling, RopeSpec, Routing, StateKind,
+    Activation, Architecture, AttentionSpec, DeltaNetSpec, DeltaProjections, ExpertScores,
+    ExpertSpec, LatentSpec, LayerSpec, ModelSpec, RopeLayout, RopeScaling, RopeSpec, Routing,
+    StateKind,
 };
 
 const WINDOW: u32 = 11;
@@ -50,6 +51,9 @@ pub(crate) fn small_spec(architecture: Architecture, tied_embeddings: bool) -> M
             spec.experts = Some(grouped_experts());
         }
         Architecture::DeepseekV3 => deepseek(&mut spec),
+        Architecture::Qwen3Next | Architecture::Qwen35 | Architecture::Qwen35Moe => {
+            hybrid(&mut spec);
+        }
     }
     spec
 }
@@ -101,6 +105,37 @@ fn deepseek(spec: &mut ModelSpec) {
     spec.layers.iter_mut().for_each(|layer| layer.state = StateKind::PagedLatent { width: 288 });
 }
 
+/// The second layer attends, the others are recurrent; weights as in folders and as in files.
+fn hybrid(spec: &mut ModelSpec) {
+    let next = spec.architecture == Architecture::Qwen3Next;
+    let delta = DeltaNetSpec {
+        key_heads: 2,
+        value_heads: 4,
+        key_dim: 48,
+        value_dim: 64,
+        conv_taps: 4,
+        projections: match (next, spec.tied_embeddings) {
+            (true, true) => DeltaProjections::JoinedGates,
+            (true, false) => DeltaProjections::Joined,
+            (false, _) => DeltaProjections::Separate,
+        },
+        tiled_values: !next && spec.tied_embeddings,
+        log_decay: true,
+    };
+    spec.delta_net = Some(delta);
+    spec.norm_offset = 1.0;
+    (spec.attention.qk_norm, spec.attention.output_gate) = (true, true);
+    spec.rope = RopeSpec::plain(10_000.0, 16);
+    if spec.architecture != Architecture::Qwen35 {
+        let shared =
+            ExpertSpec { shared_ffn_size: 256, shared_gate: true, ..experts(Routing::SOFTMAX) };
+        spec.experts = Some(shared);
+    }
+    for layer in [0, 2, 3] {
+        spec.layers[layer].state = StateKind::Recurrent { bytes: delta.state_bytes() };
+    }
+}
+
 fn yarn() -> RopeScaling {
     RopeScaling::Yarn {
         factor: 4.0,
@@ -118,6 +153,7 @@ fn experts(routing: Routing) -> ExpertSpec {
         used: 2,
         ffn_size: 256,
         shared_ffn_size: 0,
+        shared_gate: false,
         dense_layers: 0,
         bias: false,
         routing,

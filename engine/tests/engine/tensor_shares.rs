@@ -89,7 +89,7 @@ fn compare(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
 /// A prompt in two chunks, then one token: all rows ask for their logits.
 fn steps(ids: &[TokenId]) -> Vec<StepBatch> {
     let table: Vec<_> = (0..8).map(BlockId).collect();
-    let row = |i: usize| rows_in(1, i, &ids[i..=i], table.clone());
+    let row = |i: usize| rows_in(0, i, &ids[i..=i], table.clone());
     let cuts = [0, ids.len() / 2, ids.len() - 1, ids.len()];
     cuts.windows(2).map(|cut| batch((cut[0]..cut[1]).map(row).collect())).collect()
 }

@@ -21,10 +21,13 @@ pub enum Architecture {
     GptOss,
     Glm4Moe,
     DeepseekV3,
+    Qwen3Next,
+    Qwen35,
+    Qwen35Moe,
 }
 
 impl Architecture {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Llama,
         Self::Qwen2,
         Self::Qwen3,
@@ -37,6 +40,9 @@ impl Architecture {
         Self::GptOss,
         Self::Glm4Moe,
         Self::DeepseekV3,
+        Self::Qwen3Next,
+        Self::Qwen35,
+        Self::Qwen35Moe,
     ];
 
     /// For people, and the family's `model_type` in Hugging Face configurations.
@@ -54,7 +60,15 @@ impl Architecture {
             Self::GptOss => "gpt_oss",
             Self::Glm4Moe => "glm4_moe",
             Self::DeepseekV3 => "deepseek_v3",
+            Self::Qwen3Next => "qwen3_next",
+            Self::Qwen35 => "qwen3_5",
+            Self::Qwen35Moe => "qwen3_5_moe",
         }
+    }
+
+    /// Gated delta net layers beside gated attention.
+    pub fn is_hybrid(self) -> bool {
+        matches!(self, Self::Qwen3Next | Self::Qwen35 | Self::Qwen35Moe)
     }
 
     /// Attention and feed-forward are normalised again before they are added to the residual.

@@ -16,6 +16,9 @@ pub struct AttentionSpec {
     pub output_bias: bool,
     /// Each head of q and k is normalised before it rotates (Qwen3, Gemma 3).
     pub qk_norm: bool,
+    /// The projection of q has a gate behind each head, whose sigmoid the head's result is
+    /// multiplied by (Qwen3-Next).
+    pub output_gate: bool,
     /// A logit per head that takes its share of the softmax and adds nothing (gpt-oss).
     pub sinks: bool,
     /// Factor of the scores; `None` stands for 1 / sqrt(head_dim).
@@ -50,6 +53,16 @@ impl AttentionSpec {
     /// Values of all q heads of a token.
     pub fn query_width(&self) -> u64 {
         u64::from(self.heads) * u64::from(self.head_dim)
+    }
+
+    /// Rows of a head in the projection of q.
+    pub fn query_rows_per_head(&self) -> u32 {
+        self.head_dim * if self.output_gate { 2 } else { 1 }
+    }
+
+    /// Rows of the projection of q.
+    pub fn query_rows(&self) -> u64 {
+        u64::from(self.heads) * u64::from(self.query_rows_per_head())
     }
 
     /// Values of all k heads of a token, and as many of v.

@@ -12,6 +12,8 @@ pub struct ExpertSpec {
     pub ffn_size: u32,
     /// Width of the one that every token goes through; 0 if there is none.
     pub shared_ffn_size: u32,
+    /// The shared one's result is multiplied by a sigmoid of its own (Qwen3-Next).
+    pub shared_gate: bool,
     /// Leading layers with a dense feed-forward.
     pub dense_layers: u32,
     /// Bias on the router and the experts' projections (gpt-oss).

@@ -1,14 +1,15 @@
 //! What one tensor-parallel rank holds of each layer of its stage.
 //!
 //! Attention is shared out by KV heads with their query heads, feed-forward by columns of its down
-//! projection, the head by rows of the vocabulary. A rank may get nothing of one of them.
+//! projection, the head by rows of the vocabulary. A rank may get nothing of one of them. Layers
+//! with a recurrent state are whole on the first rank.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::ModelSpec;
+use super::{ModelSpec, StateKind};
 use crate::plan::Share;
 
 /// The head's rows are shared out by as many.
@@ -38,7 +39,8 @@ pub struct ShareSlice {
     pub expert_ffn: Range<u32>,
     pub shared_ffn: Range<u32>,
     pub vocabulary: Range<u32>,
-    /// What is added once to a sum over ranks (biases) is the first rank's.
+    /// What is added once to a sum over ranks (biases), and what is not shared out (delta nets), is
+    /// the first rank's.
     pub is_first: bool,
 }
 
@@ -58,7 +60,7 @@ impl ModelSpec {
     }
 
     /// The model as the rank of `slice` computes it: fewer heads and narrower feed-forwards. Sizes
-    /// in bytes stay those of the whole.
+    /// in bytes stay those of the whole, but for the state of what it does not compute.
     pub fn of_slice(&self, slice: &ShareSlice) -> Self {
         let mut local = self.clone();
         let attention = &mut local.attention;
@@ -68,6 +70,14 @@ impl ModelSpec {
         if let Some(experts) = &mut local.experts {
             experts.ffn_size = slice.expert_ffn.len() as u32;
             experts.shared_ffn_size = slice.shared_ffn.len() as u32;
+        }
+        if !slice.is_first {
+            local.delta_net = None;
+            for layer in &mut local.layers {
+                if let StateKind::Recurrent { bytes } = &mut layer.state {
+                    *bytes = 0;
+                }
+            }
         }
         local
     }

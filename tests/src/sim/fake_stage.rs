@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::generate::FinishReason;
-use protocol::ids::{SequenceId, TokenId};
+use protocol::ids::{SequenceId, StateSlot, TokenId};
 use protocol::step_batch::{Sample, SampledToken, SequenceRows, StepBatch};
 
 pub(super) const VOCAB_SIZE: u32 = 1000;
@@ -16,6 +16,8 @@ pub(super) struct FakeStage {
     block_size: u32,
     /// Per block, per token of it; 0 was never written.
     cells: Vec<Vec<u64>>,
+    /// Whose state each slot holds, and the position that it is ready for.
+    slots: BTreeMap<StateSlot, (SequenceId, u32)>,
     runs: BTreeMap<SequenceId, Run>,
 }
 
@@ -29,7 +31,7 @@ struct Run {
 impl FakeStage {
     pub(super) fn new(blocks: u32, block_size: u32) -> Self {
         let cells = vec![vec![0; block_size as usize]; blocks as usize];
-        Self { block_size, cells, runs: BTreeMap::new() }
+        Self { block_size, cells, slots: BTreeMap::new(), runs: BTreeMap::new() }
     }
 
     /// Runs a batch; says so when a row would read what its sequence did not write.
@@ -62,6 +64,12 @@ impl FakeStage {
         if run.history.len() != rows.position as usize {
             let (found, at) = (run.history.len(), rows.position);
             return Err(format!("run {sequence} has {found} positions, its row is for {at}"));
+        }
+        let slot = rows.state_slot.ok_or("a row without a slot")?;
+        let end = rows.position + rows.tokens.len() as u32;
+        let state = self.slots.insert(slot, (sequence, end));
+        if rows.position > 0 && state != Some((sequence, rows.position)) {
+            return Err(format!("run {sequence} finds {state:?} in slot {slot}"));
         }
         let table = rows.block_tables.first().ok_or("a row without a block table")?;
         let block_size = self.block_size as usize;

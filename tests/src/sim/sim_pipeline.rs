@@ -28,6 +28,7 @@ impl Running {
             kv: self.shard.plan.kv(),
             stages: self.shard.plan.stages().len() as u32,
             vocab_size: VOCAB_SIZE,
+            recurrent: true,
             waiting_max: WAITING_MAX,
             step_target: STEP_TARGET,
             step_timeout: STEP_TIMEOUT,

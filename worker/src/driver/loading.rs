@@ -29,6 +29,7 @@ const BOOKING_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct ModelFacts {
     pub(crate) hidden_size: u32,
     pub(crate) vocab_size: u32,
+    pub(crate) recurrent: bool,
 }
 
 /// All local stages of one epoch, in memory.
@@ -137,8 +138,11 @@ async fn load_stages(
 ) -> Result<Loaded, (ShardFailure, String)> {
     let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
     let manifest = store.manifest(shard.plan.manifest()).map_err(|e| failed(e.into()))?;
-    let model =
-        ModelFacts { hidden_size: manifest.spec.hidden_size, vocab_size: manifest.spec.vocab_size };
+    let model = ModelFacts {
+        hidden_size: manifest.spec.hidden_size,
+        vocab_size: manifest.spec.vocab_size,
+        recurrent: manifest.spec.is_recurrent(),
+    };
     let mut booked = Vec::new();
     for rank in local_ranks(&shard.plan, context.own) {
         let config = stage_config(&shard.plan, &rank, &manifest).map_err(failed)?;

@@ -196,6 +196,7 @@ impl Driver {
                     plan: Arc::new(shard.plan.clone()),
                     hidden_size: loaded.model.hidden_size,
                     vocab_size: loaded.model.vocab_size,
+                    recurrent: loaded.model.recurrent,
                 };
                 let context = self.parts.context.clone();
                 Held::Pipeline(Pipeline::start(context, spec, loaded.stages), loaded.model)

@@ -92,6 +92,7 @@ impl HeadTask {
             kv: spec.plan.kv(),
             stages: spec.plan.stages().len() as u32,
             vocab_size: spec.vocab_size,
+            recurrent: spec.recurrent,
             waiting_max: WAITING_MAX,
             step_target: STEP_TARGET,
             step_timeout: context.timeouts.step,

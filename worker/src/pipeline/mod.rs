@@ -46,6 +46,8 @@ pub(crate) struct PipelineSpec {
     pub(crate) plan: Arc<Plan>,
     pub(crate) hidden_size: u32,
     pub(crate) vocab_size: u32,
+    /// Some layer of the model keeps its state in a slot.
+    pub(crate) recurrent: bool,
 }
 
 /// Why a pipeline ends.

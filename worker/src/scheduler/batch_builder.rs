@@ -109,6 +109,7 @@ impl Scheduler {
             }
             let Some(sequence) = self.sequences.get_mut(&key) else { return };
             sequence.table.grow(sequence.len(), &mut self.blocks);
+            sequence.slot = self.slots.take();
             draft.batch.starts.push(sequence.start(SequenceId(self.runs)));
             self.runs += 1;
             self.waiting.remove(rank);
@@ -125,7 +126,7 @@ impl Scheduler {
         let Some(sequence) = first else {
             return false;
         };
-        if self.running.len() as u32 >= self.config.kv.sequences_max.max(1) {
+        if self.running.len() as u32 >= self.config.sequences_max() {
             return false;
         }
         let running = self.running.values().filter_map(|key| self.sequences.get(key));
@@ -153,7 +154,7 @@ impl Scheduler {
             position: start,
             tokens: sequence.tokens(start..end),
             block_tables: vec![sequence.table.blocks().to_vec()],
-            state_slot: None,
+            state_slot: sequence.slot,
             sample: if sampled { Sample::Yes { allowed: None } } else { Sample::No },
         });
         sequence.dispatched = end;

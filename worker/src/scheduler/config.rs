@@ -18,6 +18,8 @@ pub struct SchedulerConfig {
     pub stages: u32,
     /// Token ids must be below this.
     pub vocab_size: u32,
+    /// Some layer keeps its state in a slot.
+    pub recurrent: bool,
     /// Sequences that may wait; above it a new request is refused with `QueueFull`.
     pub waiting_max: u32,
     /// `STEP_TARGET`, unless a test says otherwise.
@@ -27,6 +29,11 @@ pub struct SchedulerConfig {
 }
 
 impl SchedulerConfig {
+    /// Sequences that run at once.
+    pub fn sequences_max(&self) -> u32 {
+        self.kv.sequences_max.max(1)
+    }
+
     /// Most tokens of one sequence, prompt and answer together.
     pub fn sequence_tokens_max(&self) -> u32 {
         self.kv.context_length.min(self.kv.blocks.saturating_mul(self.kv.block_size))

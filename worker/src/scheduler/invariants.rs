@@ -11,6 +11,7 @@ impl Scheduler {
     pub fn check(&self) -> Result<(), String> {
         self.check_places()?;
         self.check_blocks()?;
+        self.check_slots()?;
         self.check_in_flight()?;
         if matches!(self.phase, Phase::Lost { .. } | Phase::Stopped) && !self.is_idle() {
             return Err("something is left after the end".to_owned());
@@ -30,7 +31,7 @@ impl Scheduler {
                 return Err(format!("{key:?} is in a place that is not its own"));
             }
         }
-        if running.count() > self.config.kv.sequences_max.max(1) as usize {
+        if running.count() > self.config.sequences_max() as usize {
             return Err(format!("{} sequences run", self.running.len()));
         }
         Ok(())
@@ -50,6 +51,28 @@ impl Scheduler {
             return Err(format!("block {lost} has no owner"));
         }
         Ok(())
+    }
+
+    /// Where a model keeps states in slots, each that runs has one, and nobody else.
+    fn check_slots(&self) -> Result<(), String> {
+        let mut seen = vec![false; self.slots.total() as usize];
+        let held = self.sequences.values().filter_map(|s| s.slot.as_ref());
+        for slot in self.slots.free_ids().iter().chain(held) {
+            match seen.get_mut(slot.0 as usize) {
+                Some(seen) if !*seen => *seen = true,
+                _ => return Err(format!("slot {slot} has two owners, or does not exist")),
+            }
+        }
+        if let Some(lost) = seen.iter().position(|seen| !seen) {
+            return Err(format!("slot {lost} has no owner"));
+        }
+        let wrong = |s: &&Sequence| {
+            s.slot.is_some() != (self.config.recurrent && self.running.contains_key(&s.rank))
+        };
+        match self.sequences.values().find(wrong) {
+            Some(sequence) => Err(format!("{:?} has slot {:?}", sequence.key, sequence.slot)),
+            None => Ok(()),
+        }
     }
 
     fn check_in_flight(&self) -> Result<(), String> {

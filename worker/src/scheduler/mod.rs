@@ -14,6 +14,7 @@ mod invariants;
 mod preemption;
 mod results;
 mod sequence;
+mod state_slots;
 mod step_time;
 mod stop_condition;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use event::{Event, StreamKey};
 use block_allocator::BlockAllocator;
 use in_flight::InFlight;
 use sequence::{Rank, Sequence};
+use state_slots::StateSlots;
 use step_time::StepTime;
 use waiting_queue::WaitingQueue;
 
@@ -48,6 +50,7 @@ pub struct Scheduler {
     running: BTreeMap<Rank, StreamKey>,
     waiting: WaitingQueue,
     blocks: BlockAllocator,
+    slots: StateSlots,
     in_flight: InFlight,
     step_time: StepTime,
     /// Runs that are over and that the stages have not been told of.
@@ -77,6 +80,7 @@ impl Scheduler {
             running: BTreeMap::new(),
             waiting: WaitingQueue::default(),
             blocks: BlockAllocator::new(config.kv.blocks, config.kv.block_size),
+            slots: StateSlots::new(if config.recurrent { config.sequences_max() } else { 0 }),
             in_flight: InFlight::default(),
             step_time: StepTime::new(),
             ended: Vec::new(),
@@ -145,7 +149,7 @@ impl Scheduler {
         actions.push(Action::Refuse { key, refusal });
     }
 
-    /// Forgets a sequence; its blocks are free for the next batch. False if there is none.
+    /// Forgets a sequence; its blocks and slot are free for the next batch. False if there is none.
     fn remove(&mut self, key: StreamKey) -> bool {
         let Some(mut sequence) = self.sequences.remove(&key) else {
             return false;
@@ -156,6 +160,7 @@ impl Scheduler {
             self.waiting.remove(sequence.rank);
         }
         sequence.table.release(&mut self.blocks);
+        self.slots.give_back(&mut sequence.slot);
         true
     }
 

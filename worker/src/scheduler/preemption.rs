@@ -40,12 +40,13 @@ impl Scheduler {
         }
     }
 
-    /// Back to the queue without blocks; emitted tokens and rank are kept.
+    /// Back to the queue without blocks and slot; emitted tokens and rank are kept.
     fn preempt(&mut self, rank: Rank, key: StreamKey) {
         let Some(sequence) = self.sequences.get_mut(&key) else {
             return;
         };
         sequence.table.release(&mut self.blocks);
+        self.slots.give_back(&mut sequence.slot);
         self.ended.push(sequence.run);
         self.running.remove(&rank);
         self.waiting.push(rank, key);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use protocol::generate::GenerateRequest;
-use protocol::ids::{SequenceId, StepId, TokenId};
+use protocol::ids::{SequenceId, StateSlot, StepId, TokenId};
 use protocol::sampling_params::SamplingParams;
 use protocol::step_batch::SequenceStart;
 
@@ -34,6 +34,8 @@ pub(super) struct Sequence {
     /// that the end of one run and the start of the next may stand in one batch.
     pub(super) run: SequenceId,
     pub(super) table: BlockTable,
+    /// While it runs, if the model keeps a state there.
+    pub(super) slot: Option<StateSlot>,
     /// Positions whose rows have been dispatched in this run.
     pub(super) dispatched: u32,
     /// Positions to compute before the run's first sample.
@@ -57,6 +59,7 @@ impl Sequence {
             tokens_max: request.tokens_max,
             run: SequenceId(0),
             table: BlockTable::default(),
+            slot: None,
             dispatched: 0,
             prefill_end: 0,
             steps_in_flight: 0,

@@ -18,6 +18,10 @@ pub(super) fn read(fields: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), Chec
             spec.experts = Some(experts::qwen3(fields)?);
         }
         Architecture::GptOss => gpt_oss(fields, spec)?,
+        Architecture::Qwen35 => {}
+        Architecture::Qwen3Next | Architecture::Qwen35Moe => {
+            spec.experts = Some(experts::qwen3_next(fields, spec.architecture)?);
+        }
         Architecture::Glm4Moe => {
             spec.attention.qkv_bias = fields.bool("attention_bias")?.unwrap_or(false);
             spec.attention.qk_norm = fields.bool("use_qk_norm")?.unwrap_or(false);

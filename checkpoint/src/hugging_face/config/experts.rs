@@ -1,6 +1,6 @@
 //! Mixtures of experts, in the fields of each family.
 
-use protocol::model_spec::{ExpertScores, ExpertSpec, ModelSpec, Routing};
+use protocol::model_spec::{Architecture, ExpertScores, ExpertSpec, ModelSpec, Routing};
 use serde_json::Value;
 
 use crate::error::CheckpointError;
@@ -32,6 +32,15 @@ pub(super) fn qwen3(fields: &Fields<'_>) -> Found {
         routing,
         ..softmax(fields)?
     })
+}
+
+/// Qwen3-Next and Qwen3.5: one more expert for all rows, with a gate. Qwen3.5 always normalises.
+pub(super) fn qwen3_next(fields: &Fields<'_>, architecture: Architecture) -> Found {
+    let mut experts = qwen3(fields)?;
+    experts.routing.normalise |= architecture == Architecture::Qwen35Moe;
+    experts.shared_ffn_size = fields.need_u32("shared_expert_intermediate_size")?;
+    experts.shared_gate = true;
+    Ok(experts)
 }
 
 /// GLM-4.5 and DeepSeek-V3: sigmoid scores with a bias for the choice, groups, a shared expert.
@@ -76,6 +85,7 @@ fn softmax(fields: &Fields<'_>) -> Found {
         used: fields.need_u32("num_experts_per_tok")?,
         ffn_size: 0,
         shared_ffn_size: 0,
+        shared_gate: false,
         dense_layers: 0,
         bias: false,
         routing: Routing::SOFTMAX,

@@ -64,8 +64,11 @@ fn usual(fields: &Fields<'_>, architecture: Architecture) -> Result<Windowed, Ch
             }
             Box::new(move |layer| (layer + 1) % every != 0)
         }
-        Architecture::Llama | Architecture::Glm4Moe | Architecture::DeepseekV3 => {
-            Box::new(|_| false)
-        }
+        Architecture::Llama
+        | Architecture::Glm4Moe
+        | Architecture::DeepseekV3
+        | Architecture::Qwen3Next
+        | Architecture::Qwen35
+        | Architecture::Qwen35Moe => Box::new(|_| false),
     })
 }

@@ -14,6 +14,14 @@ widened! {
     fn sum_of_squares(x: &[f32]) -> f32 = squares_body
 }
 widened! {
+    /// `x . y`, of equal lengths.
+    fn dot(x: &[f32], y: &[f32]) -> f32 = dot_body
+}
+widened! {
+    /// `x *= factor`
+    fn scale(x: &mut [f32], factor: f32) = scale_in_place_body
+}
+widened! {
     /// `out += weights[i] * rows[i]`, in the order of the rows (`[weights.len(), out.len()]`).
     fn weighted_sum(rows: &[f32], weights: &[f32], out: &mut [f32]) = weighted_sum_body
 }
@@ -39,6 +47,28 @@ fn squares_body(x: &[f32]) -> f32 {
         *lane += x * x;
     }
     fold(lanes)
+}
+
+#[inline(always)]
+fn dot_body(x: &[f32], y: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..LANES {
+            lanes[i] += x[i] * y[i];
+        }
+    }
+    for (lane, (x, y)) in lanes.iter_mut().zip(x_tail.iter().zip(y_tail)) {
+        *lane += x * y;
+    }
+    fold(lanes)
+}
+
+#[inline(always)]
+fn scale_in_place_body(x: &mut [f32], factor: f32) {
+    for x in x {
+        *x *= factor;
+    }
 }
 
 #[inline(always)]
@@ -120,6 +150,9 @@ mod tests {
             let squares = (sum_of_squares(&x).to_bits(), squares_body(&x).to_bits());
             assert_eq!(squares.0, squares.1, "length {n}");
             assert_eq!(sum(&x).to_bits(), sum_body(&x).to_bits(), "length {n}");
+            let y: Vec<f32> = x.iter().rev().copied().collect();
+            let dots = (dot(&x, &y).to_bits(), dot_body(&x, &y).to_bits());
+            assert_eq!(dots.0, dots.1, "length {n}");
         }
     }
 

@@ -11,6 +11,10 @@ widened! {
 }
 
 widened! {
+    /// `x[i] *= sigmoid(gate[i])`
+    fn sigmoid_times(gate: &[f32], x: &mut [f32]) = sigmoid_times_body
+}
+widened! {
     /// `x[i] = cap * tanh(x[i] / cap)`
     fn soft_cap(x: &mut [f32], cap: f32) = soft_cap_body
 }
@@ -42,6 +46,13 @@ fn exp_shifted_body(x: &mut [f32], shift: f32) {
 fn silu_times_body(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate.iter_mut().zip(up) {
         *gate = *gate / (1.0 + exp(-*gate)) * up;
+    }
+}
+
+#[inline(always)]
+fn sigmoid_times_body(gate: &[f32], x: &mut [f32]) {
+    for (x, gate) in x.iter_mut().zip(gate) {
+        *x /= 1.0 + exp(-*gate);
     }
 }
 

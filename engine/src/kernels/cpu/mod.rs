@@ -29,10 +29,14 @@ macro_rules! widened {
 
 pub(in crate::kernels) use widened;
 
+mod convolution;
 mod dot;
 mod exp;
 mod halves;
+mod softplus;
 
-pub(crate) use dot::{add, max, scale_into, sum, sum_of_squares, weighted_sum};
-pub(crate) use exp::{exp, exp_shifted, silu_times, soft_cap};
+pub(crate) use convolution::convolve;
+pub(crate) use dot::{add, dot, max, scale, scale_into, sum, sum_of_squares, weighted_sum};
+pub(crate) use exp::{exp, exp_shifted, sigmoid_times, silu_times, soft_cap};
 pub(crate) use halves::{f32_to_bf16, f32_to_f16, round_to_bf16};
+pub(crate) use softplus::softplus;

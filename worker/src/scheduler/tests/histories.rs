@@ -1,11 +1,11 @@
 //! Random histories over a fake pipeline: whatever happens, every stream gets its own tokens and
-//! an end, no block is lost, and no row reads a position that somebody else wrote.
+//! an end, no block is lost, and no row reads a position or a state that somebody else wrote.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use protocol::generate::{FinishReason, Refusal};
-use protocol::ids::{SequenceId, TokenId};
+use protocol::ids::{SequenceId, StateSlot, TokenId};
 use protocol::step_batch::{SequenceRows, SequenceStart};
 
 use super::*;
@@ -15,6 +15,8 @@ use super::*;
 struct FakePipeline {
     cells: BTreeMap<(u32, u32), u64>,
     sequences: BTreeMap<SequenceId, SequenceStart>,
+    /// Whose state is in each slot, and the position that it is ready for.
+    slots: BTreeMap<StateSlot, (SequenceId, u32)>,
 }
 
 const BLOCK_SIZE: u32 = 4;
@@ -52,6 +54,12 @@ impl FakePipeline {
 
     /// Writes the rows' cells behind what must already be there; the prefix at their end.
     fn write(&mut self, rows: &SequenceRows) -> u64 {
+        let slot = rows.state_slot.expect("each that runs has a slot");
+        if rows.position > 0 {
+            assert_eq!(self.slots[&slot], (rows.sequence, rows.position), "someone else's state");
+        }
+        let end = rows.position + rows.tokens.len() as u32;
+        self.slots.insert(slot, (rows.sequence, end));
         let table = &rows.block_tables[0];
         let cell =
             |position: u32| (table[(position / BLOCK_SIZE) as usize].0, position % BLOCK_SIZE);
@@ -228,7 +236,7 @@ proptest! {
         let scheduler = with(|config| {
             (config.stages, config.kv.blocks) = (stages, blocks);
             (config.kv.step_tokens_max, config.kv.sequences_max) = (step_tokens_max, sequences_max);
-            config.waiting_max = 12;
+            (config.waiting_max, config.recurrent) = (12, true);
         });
         let mut world = World {
             limit: scheduler.config.sequence_tokens_max(),

@@ -6,6 +6,7 @@ mod drain;
 mod histories;
 mod pipeline_lost;
 mod preemption;
+mod state_slots;
 mod step_done;
 mod submit;
 mod tick;
@@ -39,6 +40,7 @@ fn config() -> SchedulerConfig {
         },
         stages: 1,
         vocab_size: 1000,
+        recurrent: false,
         waiting_max: 4,
         step_target: STEP_TARGET,
         step_timeout: Duration::from_secs(10),
