@@ -1,12 +1,13 @@
 //! A whole model as one stage, stepped as the scheduler would step it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use checkpoint::Manifest;
-use engine::{FileSource, Stage, StageConfig, StageInput};
-use protocol::ids::{BlockId, SequenceId, StepId, TokenId};
+use engine::{FileSource, Stage, StageConfig, StageInput, StateSnapshot};
+use protocol::ids::{BlockId, SequenceId, StateSlot, StepId, TokenId};
 use protocol::model_spec::{KvType, ModelSpec};
 use protocol::plan::{ActivationType, KvPlan, Share};
 use protocol::step_batch::{Sample, SequenceRows, StepBatch};
@@ -20,6 +21,8 @@ pub struct WholeModel {
     pub load_time: Duration,
     stage: Stage,
     blocks_per_sequence: u32,
+    /// Of each sequence behind its prompt, where layers are recurrent.
+    states: BTreeMap<u32, StateSnapshot>,
     next_step: u64,
 }
 
@@ -51,7 +54,14 @@ impl WholeModel {
         let begun = Instant::now();
         let stage = Stage::load(&manifest, &source, &config, &mut |_| {})?;
         let load_time = begun.elapsed();
-        Ok(Self { spec: checkpoint.spec, load_time, stage, blocks_per_sequence, next_step: 0 })
+        Ok(Self {
+            spec: checkpoint.spec,
+            load_time,
+            stage,
+            blocks_per_sequence,
+            states: BTreeMap::new(),
+            next_step: 0,
+        })
     }
 
     /// A prompt of `tokens` from position 0 on, and the logits after it.
@@ -64,17 +74,24 @@ impl WholeModel {
             let rows = self.rows(sequence, position, ids.to_vec(), last);
             self.step(vec![rows])?;
         }
-        Ok(begun.elapsed())
+        let taken = begun.elapsed();
+        if self.spec.is_recurrent() {
+            self.states.insert(sequence, self.stage.snapshot(StateSlot(sequence))?);
+        }
+        Ok(taken)
     }
 
-    /// `tokens` steps of one row for each of the first `sequences`, from `context` on, whose state
-    /// up to there exists.
+    /// `tokens` steps of one row for each of the first `sequences`, from `context` on: the end of
+    /// their prompts, whose state is there.
     pub fn decode(
         &mut self,
         sequences: u32,
         tokens: usize,
         context: usize,
     ) -> Result<Duration, Box<dyn Error>> {
+        for (sequence, state) in self.states.range(..sequences) {
+            self.stage.restore(StateSlot(*sequence), state)?;
+        }
         let begun = Instant::now();
         for i in 0..tokens {
             let row = |sequence| self.rows(sequence, context + i, vec![self.token(i)], true);
@@ -112,7 +129,7 @@ impl WholeModel {
             position: position as u32,
             tokens,
             block_tables: vec![(first..first + self.blocks_per_sequence).map(BlockId).collect()],
-            state_slot: None,
+            state_slot: Some(StateSlot(sequence)),
             sample: if last { Sample::Yes { allowed: None } } else { Sample::No },
         }
     }

@@ -230,7 +230,7 @@ impl ModelSpec {
     /// Values of a row that projections leave for more than attention: the gates of its output,
     /// or all that a delta net makes of it.
     pub fn projected_width(&self) -> u64 {
-        let gated = if self.attention.output_gate { 2 * self.attention.query_width() } else { 0 };
+        let gated = if self.attention.output_gate { self.attention.query_rows() } else { 0 };
         gated.max(self.delta_net.map_or(0, |delta| delta.workspace_width()))
     }
 

@@ -9,7 +9,6 @@ use crate::error::CheckpointError;
 /// `time_step_rank` the value heads, `inner_size` the width of all values.
 pub(super) fn read(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
     const INNER: &str = "ssm.inner_size";
-    const INTERVAL: &str = "full_attention_interval";
     let (inner, heads) = (shapes.need_u32(INNER)?, shapes.need_u32("ssm.time_step_rank")?);
     if heads == 0 || !inner.is_multiple_of(heads) {
         let expected = format!("a multiple of the {heads} value heads (ssm.time_step_rank)");
@@ -31,15 +30,12 @@ pub(super) fn read(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), Chec
         tiled_values: spec.architecture != Architecture::Qwen3Next,
         log_decay: false,
     };
-    let every = shapes.u32(INTERVAL)?.unwrap_or(4);
-    if every == 0 {
-        return Err(shapes.fields.bad(&shapes.key(INTERVAL), every, "at least 1"));
-    }
     spec.delta_net = Some(delta);
     spec.attention.output_gate = true;
     let bytes = delta.state_bytes();
-    for (number, layer) in (1..).zip(&mut spec.layers) {
-        if !u32::is_multiple_of(number, every) {
+    // Which layers these are stands in one field or another, or nowhere; their tensors say it.
+    for layer in shapes.layers_with("ssm_conv1d.weight") {
+        if let Some(layer) = spec.layers.get_mut(layer) {
             layer.state = StateKind::Recurrent { bytes };
         }
     }

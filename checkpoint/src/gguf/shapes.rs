@@ -50,10 +50,14 @@ impl<'a> Shapes<'a> {
 
     /// Whether the layers have a tensor called that.
     pub(super) fn has(&self, part: &str) -> bool {
-        self.tensors.iter().any(|t| {
-            t.name
-                .strip_prefix("blk.")
-                .is_some_and(|name| name.split_once('.').is_some_and(|(_, found)| found == part))
+        self.layers_with(part).next().is_some()
+    }
+
+    /// The layers that have a tensor called that.
+    pub(super) fn layers_with(&self, part: &str) -> impl Iterator<Item = usize> {
+        self.tensors.iter().filter_map(move |tensor| {
+            let (layer, found) = tensor.name.strip_prefix("blk.")?.split_once('.')?;
+            layer.parse().ok().filter(|_| found == part)
         })
     }
 

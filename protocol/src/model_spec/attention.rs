@@ -57,7 +57,7 @@ impl AttentionSpec {
 
     /// Rows of a head in the projection of q.
     pub fn query_rows_per_head(&self) -> u32 {
-        self.head_dim * if self.output_gate { 2 } else { 1 }
+        self.head_dim.saturating_mul(if self.output_gate { 2 } else { 1 })
     }
 
     /// Rows of the projection of q.
