@@ -63,6 +63,25 @@ fn settings_that_no_recipe_knows_are_refused_by_name() {
 }
 
 #[test]
+fn the_shape_of_delta_nets_must_hold_together() {
+    let broken = |field: &str, value: Value, wanted: &[&str]| {
+        check("golden/qwen3-next", |f| set(f, "config.json", field, value), wanted);
+    };
+    broken("linear_num_value_heads", json!(3), &["linear value heads", "multiple of the 2"]);
+    broken("linear_num_key_heads", json!(0), &["linear key heads", "1 to"]);
+    broken("linear_conv_kernel_dim", json!(0), &["taps of the convolution", "1 to 64"]);
+    broken("linear_conv_kernel_dim", json!(3), &["blk.0.ssm_conv1d.weight", "[336]"]);
+    broken("linear_key_head_dim", Value::Null, &["linear_key_head_dim", "missing"]);
+    let huge = json!(16_384);
+    broken("linear_value_head_dim", huge, &["blk.0.ssm_in.weight", "[131120, 16]"]);
+    broken("layer_types", json!(["linear_attention"]), &["layer_types", "4 times"]);
+    broken("full_attention_interval", json!(0), &["full_attention_interval", "at least 1"]);
+    broken("full_attention_interval", json!(2), &["blk.1.attn_q.weight", "missing"]);
+    broken("attn_output_gate", json!(false), &["attn_output_gate", "true"]);
+    broken("partial_rotary_factor", json!(2), &["partial_rotary_factor", "at most 1"]);
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let remove = |name: &'static str| {
         move |folder: &Path| fs::remove_file(folder.join(name)).expect("removed")

@@ -3,13 +3,13 @@
 use checkpoint::WeightType;
 use engine::{Compute, EngineError, KernelSet, Stage, StageInput};
 use protocol::ids::{BlockId, StateSlot, TokenId};
-use protocol::model_spec::{Architecture, KvType};
+use protocol::model_spec::{Architecture, DeltaNetSpec, KvType, LayerRange, ModelSpec, StateKind};
 use protocol::plan::ActivationType;
 use protocol::step_batch::{Sample, SampledToken, SequenceRows};
 
 use crate::random_model::{RandomModel, random_model};
 use crate::running::{
-    batch, chain, chain_on, computes, hidden_rows, prompt, rows, run, start, watched,
+    batch, chain, chain_on, computes, config, hidden_rows, prompt, rows, run, start, watched,
 };
 use crate::small_specs::small_spec;
 
@@ -152,6 +152,32 @@ fn rows_whose_state_is_not_in_their_slot_are_refused() {
     let misfit = other.restore(StateSlot(0), &snapshot);
     assert!(matches!(misfit, Err(EngineError::BadSnapshot { .. })), "{misfit:?}");
     assert!(stage.snapshot(StateSlot(64)).is_err());
+}
+
+#[test]
+fn shapes_that_do_not_run_are_refused_before_anything_is_read() {
+    let whole = config(LayerRange::new(0, 4), KvType::F16, ActivationType::F32);
+    let check = |change: fn(&mut ModelSpec, &mut DeltaNetSpec)| {
+        let mut spec = small_spec(Architecture::Qwen35, false);
+        let mut delta = spec.delta_net.expect("a hybrid");
+        change(&mut spec, &mut delta);
+        spec.delta_net = spec.delta_net.map(|_| delta);
+        for layer in spec.layers.iter_mut().filter(|layer| layer.is_recurrent()) {
+            layer.state = StateKind::Recurrent { bytes: delta.state_bytes() };
+        }
+        whole.check(&spec).map_err(|error| error.to_string())
+    };
+    check(|_, _| {}).expect("as it is");
+    let refused = |change, wanted: &str| {
+        let error = check(change).expect_err(wanted);
+        assert!(error.contains(wanted), "{error}");
+    };
+    refused(|_, delta| delta.value_dim = 24, "linear value length is 24, expected a multiple");
+    refused(|_, delta| delta.value_heads = 5, "linear value heads is 5");
+    refused(|_, delta| delta.key_heads = 0, "linear value heads");
+    refused(|_, delta| delta.conv_taps = 0, "taps");
+    refused(|_, delta| (delta.key_dim, delta.key_heads) = (u32::MAX, 1), "16777216");
+    refused(|spec, _| spec.delta_net = None, "keeps Recurrent");
 }
 
 #[test]
