@@ -2,7 +2,7 @@
 
 use checkpoint::{StorageError, WeightType};
 use protocol::ids::{BlockId, LayerIndex, SequenceId, StateSlot, TokenId};
-use protocol::model_spec::{Architecture, LayerRange, StateKind};
+use protocol::model_spec::{LayerRange, StateKind};
 use protocol::plan::Share;
 
 use crate::collective::CollectiveError;
@@ -21,8 +21,6 @@ pub enum EngineError {
     UnsupportedState { layer: LayerIndex, state: StateKind },
     #[error("model configuration: {field} is {value}, {expected}")]
     BadSpec { field: &'static str, value: u64, expected: &'static str },
-    #[error("no recipe for the model family `{0}`")]
-    UnsupportedFamily(Architecture),
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error("tensor `{name}` of {weight} takes {found} bytes, its shape needs {expected}")]
@@ -36,6 +34,15 @@ pub enum EngineError {
          in row {row} or after"
     )]
     NotFiniteWeight { name: String, weight: WeightType, offset: u64, row: usize },
+    #[error("{what} are not computed on this kind of device yet")]
+    NotOnDevice { what: &'static str },
+    #[error("no CUDA device: {reason}")]
+    NoCuda { reason: String },
+    #[error("device `{name}` is not known: expected `cpu` or `cuda:N`")]
+    BadPlace { name: String },
+    /// What the device's library says.
+    #[error("device: {0}")]
+    Device(String),
     #[error("no memory for {bytes} bytes of {what}")]
     OutOfMemory { what: &'static str, bytes: u64 },
 

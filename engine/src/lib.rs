@@ -14,6 +14,8 @@ pub mod weights;
 
 mod activations;
 mod batch;
+#[cfg(feature = "candle")]
+mod device;
 mod kernels;
 mod layers;
 mod models;
@@ -28,7 +30,9 @@ pub use error::EngineError;
 pub use generate::{GenerateOptions, generate};
 pub use kernels::{Compute, KernelSet};
 pub use memory::StageMemory;
-pub use stage::{Stage, StageInput, StageOutput};
+#[cfg(feature = "candle")]
+pub use stage::Device;
+pub use stage::{Place, Stage, StageInput, StageOutput};
 pub use state::StateSnapshot;
 pub use weights::{FileSource, WeightSource};
 

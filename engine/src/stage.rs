@@ -1,50 +1,46 @@
 //! A contiguous range of layers, and the forward pass of one step batch through it.
 
-use std::sync::Arc;
+mod layers;
+mod loading;
+mod output;
+mod place;
 
-use checkpoint::Manifest;
-use protocol::ids::{LayerIndex, StateSlot};
-use protocol::model_spec::{LayerRange, ModelSpec};
+use protocol::ids::StateSlot;
+use protocol::model_spec::LayerRange;
 use protocol::plan::{ActivationType, KvPlan};
 use protocol::step_batch::{SampledToken, StepBatch};
 
 use crate::activations;
 use crate::batch::BatchLimits;
 use crate::collective::Collective;
-use crate::config::StageConfig;
 use crate::error::EngineError;
-use crate::kernels::{Compute, cpu};
-use crate::layers::{Embedding, LmHead, RmsNorm, Rope, RowPlace, Tile};
+use crate::layers::{Embedding, Rope};
 use crate::memory::StageMemory;
-use crate::models::{self, DecoderLayer};
-use crate::sampler::Sampler;
-use crate::state::{KvPool, SequenceState, SlotPool, StateSnapshot};
+use crate::state::{SequenceState, StateSnapshot};
 use crate::step_lists::StepLists;
-use crate::weights::{Matrix, Tensors, WeightSource, give_back_free_memory};
-use crate::workspace::{TILE_ROWS, Workspace};
+use crate::workspace::Workspace;
+use layers::{Layers, StepSpace};
+use output::Output;
+#[cfg(feature = "candle")]
+pub use place::Device;
+pub use place::Place;
 
 /// The layers of one rank, their sequence state and their buffers.
 pub struct Stage {
-    layers: LayerRange,
+    range: LayerRange,
     hidden: usize,
     activation: ActivationType,
     limits: BatchLimits,
     ropes: Vec<Rope>,
     /// On the first stage.
     embedding: Option<Embedding>,
-    blocks: Vec<Box<dyn DecoderLayer>>,
+    layers: Layers,
     /// On the last stage.
     output: Option<Output>,
     state: SequenceState,
     workspace: Workspace,
     lists: StepLists,
     memory: StageMemory,
-}
-
-/// What only the last stage has.
-struct Output {
-    head: LmHead,
-    sampler: Sampler,
 }
 
 /// What a stage computes a step from.
@@ -67,68 +63,6 @@ pub enum StageOutput<'a> {
 }
 
 impl Stage {
-    /// Reads the stage's own tensors, and no byte more. `progress` is told the bytes read so far.
-    pub fn load(
-        manifest: &Manifest,
-        source: &dyn WeightSource,
-        config: &StageConfig,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<Self, EngineError> {
-        Self::load_on(Compute::of_process(), manifest, source, config, progress)
-    }
-
-    /// As `load`, to compute on other threads or in another kernel set than the process's own.
-    pub fn load_on(
-        compute: &Arc<Compute>,
-        manifest: &Manifest,
-        source: &dyn WeightSource,
-        config: &StageConfig,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<Self, EngineError> {
-        let spec = &manifest.spec;
-        config.check(spec)?;
-        let step_rows = config.kv.step_tokens_max as usize;
-        let ropes = Rope::all_of(spec, config.kv.context_length, step_rows)?;
-        let slice = spec.slice(config.share);
-        let local = spec.of_slice(&slice);
-        let state = SequenceState {
-            pool: KvPool::new(&local, config)?,
-            slots: SlotPool::new(&local, config)?,
-        };
-        let mut tensors = Tensors::new(manifest, slice, source, compute, progress);
-        let first = config.layers.start.0 == 0;
-        let table = first.then(|| token_table(&mut tensors, spec)).transpose()?;
-        let blocks = (config.layers.start.0..config.layers.end.0)
-            .map(|layer| models::load_layer(&mut tensors, &local, LayerIndex(layer)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let last = config.layers.end.0 == spec.layer_count();
-        let shared = table.clone().filter(|_| spec.tied_embeddings && config.is_whole());
-        let table_shared = last && shared.is_some();
-        let head = last.then(|| load_head(&mut tensors, spec, shared)).transpose()?;
-        let table_bytes = table.as_ref().map_or(0, |table| table.bytes());
-        // A tied matrix that serves both ends is held once.
-        let weights = if table_shared { 0 } else { table_bytes }
-            + blocks.iter().map(|block| block.bytes()).sum::<u64>()
-            + head.as_ref().map_or(0, |head| head.bytes());
-        give_back_free_memory();
-        let kv = local.state_bytes(config.layers, &config.kv);
-        let workspace = Workspace::bytes(spec, config, compute.threads());
-        Ok(Self {
-            layers: config.layers,
-            hidden: spec.hidden_size as usize,
-            activation: config.activation,
-            limits: BatchLimits { kv: config.kv, vocabulary: spec.vocab_size },
-            ropes,
-            embedding: table.map(|table| Embedding::new(table, spec.embedding_scale)),
-            blocks,
-            output: head.map(|head| Output { head, sampler: Sampler::default() }),
-            state,
-            workspace: Workspace::new(spec, config, Arc::clone(compute)),
-            lists: StepLists::default(),
-            memory: StageMemory { weights, kv, workspace },
-        })
-    }
-
     /// Computes from now on with the other ranks of its stage; a stage that is whole has none.
     pub fn join(&mut self, group: Box<dyn Collective>) {
         self.workspace.tile.group = group;
@@ -145,7 +79,7 @@ impl Stage {
     }
 
     pub fn layers(&self) -> LayerRange {
-        self.layers
+        self.range
     }
 
     /// Runs one step: forgets and begins sequences, copies blocks, computes the rows, samples.
@@ -227,11 +161,14 @@ impl Stage {
     fn compute(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
         self.read_input(batch, input)?;
         self.state.slots.begin();
-        batch.copies.iter().for_each(|copy| self.state.pool.copy(*copy));
-        let places = self.lists.places(batch);
-        self.run_layers(&places)?;
-        self.lists.keep_places(places);
-        Ok(())
+        let space = StepSpace {
+            ropes: &mut self.ropes,
+            state: &mut self.state,
+            workspace: &mut self.workspace,
+            lists: &mut self.lists,
+            activation: self.activation,
+        };
+        self.layers.run(batch, space)
     }
 
     fn read_input(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
@@ -243,48 +180,9 @@ impl Stage {
             }
             (first, _) => {
                 let expected = if first.is_some() { "token ids" } else { "activations" };
-                return Err(EngineError::WrongInput { range: self.layers, expected });
+                return Err(EngineError::WrongInput { range: self.range, expected });
             }
         }
         Ok(())
     }
-
-    fn run_layers(&mut self, rows: &[RowPlace<'_>]) -> Result<(), EngineError> {
-        let workspace = &mut self.workspace;
-        for rope in &mut self.ropes {
-            rope.fill(rows.iter().map(|row| row.position));
-        }
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let hidden = &mut workspace.hidden[..rows.len() * self.hidden];
-            let tiles = rows.chunks(TILE_ROWS).zip(hidden.chunks_mut(TILE_ROWS * self.hidden));
-            for (tile, (rows, hidden)) in tiles.enumerate() {
-                let tile = Tile { rows, first: tile * TILE_ROWS, ropes: &self.ropes };
-                block.forward(hidden, &tile, layer, &mut self.state, &mut workspace.tile)?;
-                if self.activation == ActivationType::Bf16 {
-                    cpu::round_to_bf16(hidden);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn token_table(tensors: &mut Tensors<'_>, spec: &ModelSpec) -> Result<Arc<Matrix>, EngineError> {
-    let (rows, columns) = (spec.vocab_size as usize, spec.hidden_size as usize);
-    tensors.matrix("token_embd.weight", rows, columns).map(Arc::new)
-}
-
-/// A tied head shares the embedding where it is there as a whole.
-fn load_head(
-    tensors: &mut Tensors<'_>,
-    spec: &ModelSpec,
-    shared: Option<Arc<Matrix>>,
-) -> Result<LmHead, EngineError> {
-    let norm = RmsNorm::load(tensors, "output_norm.weight", spec.hidden_size as usize, spec)?;
-    let weight = match shared {
-        Some(table) => table,
-        None => Arc::new(tensors.head()?),
-    };
-    let (vocabulary, soft_cap) = (spec.vocab_size as usize, spec.logit_soft_cap);
-    Ok(LmHead { norm, weight, vocabulary, is_first: tensors.is_first(), soft_cap })
 }

@@ -16,7 +16,9 @@ pub(crate) const TILE_ROWS: usize = 128;
 
 /// Space of a whole step.
 pub(crate) struct Workspace {
-    // [step_tokens_max, hidden]
+    /// Of a step, at most.
+    pub(crate) rows: usize,
+    // [rows, hidden]
     pub(crate) hidden: Vec<f32>,
     /// The same as raw values of the activation type, for the next stage; empty on the last.
     pub(crate) wire: Vec<u8>,
@@ -113,6 +115,7 @@ impl Workspace {
         let Sizes { rows, tile, logit_rows, widths, .. } = sizes;
         let zeros = |floats: usize| vec![0.0; floats];
         Self {
+            rows,
             hidden: zeros(rows * widths.hidden),
             wire: vec![0; sizes.wire_bytes],
             tile: TileSpace {

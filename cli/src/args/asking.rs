@@ -102,4 +102,7 @@ pub(crate) struct Generate {
     pub context_length: Option<u32>,
     #[arg(long, value_enum, default_value_t = KvArg::F16)]
     pub kv: KvArg,
+    /// Where the layers are computed: `cpu`, or `cuda:N` in a build with CUDA.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
 }

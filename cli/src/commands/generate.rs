@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use checkpoint::{Checkpoint, Manifest};
 use coordinator::text::{ChatOptions, Text};
-use engine::{FileSource, GenerateOptions, Stage, StageConfig, StageMemory};
+use engine::{FileSource, GenerateOptions, Place, Stage, StageConfig, StageMemory};
 use protocol::ids::TokenId;
 use protocol::sampling_params::SamplingParams;
 use serde_json::{Value, json};
@@ -96,7 +96,8 @@ fn load(args: &Generate, checkpoint: &Checkpoint, quiet: bool) -> Result<Stage, 
     let source = FileSource::open(&checkpoint.files).map_err(|e| e.to_string())?;
     let needed = StageMemory::estimate(spec, &config);
     let mut progress = Progress::new("load", quiet);
-    let stage = Stage::load(&manifest, &source, &config, &mut |done| {
+    let place = Place::named(&args.device).map_err(|e| e.to_string())?;
+    let stage = Stage::load_at(&place, &manifest, &source, &config, &mut |done| {
         progress.update(done, needed.weights, &bytes::human(needed.weights));
     });
     progress.finish();

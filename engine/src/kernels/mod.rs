@@ -8,8 +8,12 @@ pub(crate) mod panels;
 
 mod compute;
 mod compute_pool;
+#[cfg(feature = "cuda")]
+mod cuda_libraries;
 mod kernel_set;
 mod lanes;
 
 pub use compute::Compute;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda_libraries::missing_cuda_library;
 pub use kernel_set::KernelSet;

@@ -14,7 +14,7 @@ use crate::workspace::{LogitSpace, TileSpace};
 pub(crate) const LOGIT_ROWS: usize = 16;
 
 /// What is done with the logits (`[vocabulary]`) of an asked row.
-type EachRow<'a> = dyn FnMut(SampleAt<'_>, &mut [f32]) -> Result<(), EngineError> + 'a;
+pub(crate) type EachRow<'a> = dyn FnMut(SampleAt<'_>, &mut [f32]) -> Result<(), EngineError> + 'a;
 
 pub(crate) struct LmHead {
     pub(crate) norm: RmsNorm,

@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod cpu_parts;
 mod delta_heads;
 mod delta_net;
 mod delta_projections;
@@ -19,16 +20,15 @@ mod rms_norm;
 mod rope;
 mod routing;
 
-pub(crate) use attention::{Attention, Tile};
+pub(crate) use attention::Tile;
+pub(crate) use cpu_parts::{Cpu, CpuParts};
+#[cfg(feature = "candle")]
 pub(crate) use delta_net::DeltaNet;
 pub(crate) use embedding::Embedding;
-pub(crate) use experts::Experts;
-pub(crate) use feed_forward::FeedForward;
-pub(crate) use latent_attention::LatentAttention;
 pub(crate) use linear::MatmulScratch;
-pub(crate) use lm_head::{LOGIT_ROWS, LmHead};
-pub(crate) use mlp::GatedMlp;
+pub(crate) use lm_head::{EachRow, LOGIT_ROWS, LmHead};
 pub(crate) use paged_attention::{RowPlace, attention_scratch_floats};
-pub(crate) use residual_block::{AttentionKind, ResidualBlock};
 pub(crate) use rms_norm::RmsNorm;
 pub(crate) use rope::Rope;
+#[cfg(feature = "candle")]
+pub(crate) use routing::choose as choose_experts;

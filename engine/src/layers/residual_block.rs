@@ -1,27 +1,15 @@
-//! The block of all attention decoders: each half normalises its input and adds its output, which
-//! is a sum over the ranks of its group.
+//! The block of all attention decoders on the CPU: what it adds is a sum over a group's ranks.
 
 use super::attention::{Attention, Tile};
+use super::cpu_parts::Cpu;
 use super::delta_net::DeltaNet;
-use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
 use crate::kernels::cpu;
-use crate::models::DecoderLayer;
+use crate::models::ResidualBlock;
 use crate::state::SequenceState;
 use crate::workspace::{TileRows, TileSpace};
-
-/// `h += norm?(attention(norm(h))); h += norm?(feed_forward(norm(h)))`
-pub(crate) struct ResidualBlock {
-    pub(crate) attention_norm: RmsNorm,
-    pub(crate) attention: AttentionKind,
-    /// Of what attention adds (Gemma).
-    pub(crate) attention_post_norm: Option<RmsNorm>,
-    pub(crate) ffn_norm: RmsNorm,
-    pub(crate) feed_forward: FeedForward,
-    pub(crate) ffn_post_norm: Option<RmsNorm>,
-}
 
 pub(crate) enum AttentionKind {
     Grouped(Attention),
@@ -31,8 +19,9 @@ pub(crate) enum AttentionKind {
     Elsewhere,
 }
 
-impl DecoderLayer for ResidualBlock {
-    fn forward(
+impl ResidualBlock<Cpu> {
+    /// `hidden` is `[rows, hidden]`; `layer` counts the stage's own layers.
+    pub(crate) fn forward(
         &self,
         hidden: &mut [f32],
         tile: &Tile<'_>,
@@ -63,16 +52,15 @@ impl DecoderLayer for ResidualBlock {
         Ok(())
     }
 
-    fn bytes(&self) -> u64 {
+    /// Memory of its weights.
+    pub(crate) fn bytes(&self) -> u64 {
         let attention = match &self.attention {
             AttentionKind::Grouped(attention) => attention.bytes(),
             AttentionKind::Latent(attention) => attention.bytes(),
             AttentionKind::DeltaNet(delta) => delta.bytes(),
             AttentionKind::Elsewhere => 0,
         };
-        let norms = [&self.attention_post_norm, &self.ffn_post_norm].into_iter().flatten();
-        let norms = norms.chain([&self.attention_norm, &self.ffn_norm]);
-        norms.map(RmsNorm::bytes).sum::<u64>() + attention + self.feed_forward.bytes()
+        self.norms().map(RmsNorm::bytes).sum::<u64>() + attention + self.feed_forward.bytes()
     }
 }
 

@@ -65,6 +65,17 @@ impl Rope {
         }
     }
 
+    /// Cosines and sines of the rows (`[rows, dims / 2]`).
+    #[cfg(feature = "candle")]
+    pub(crate) fn angles(&self) -> (&[f32], &[f32]) {
+        (&self.cos, &self.sin)
+    }
+
+    #[cfg(feature = "candle")]
+    pub(crate) fn layout(&self) -> RopeLayout {
+        self.layout
+    }
+
     /// Rotates the first elements of each head in `heads` (`[heads, head_dim]`, one row's) by the
     /// angles of `row`.
     pub(crate) fn rotate(&self, heads: &mut [f32], head_dim: usize, row: usize) {

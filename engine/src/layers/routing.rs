@@ -10,7 +10,7 @@ const NOT_CHOSEN: f32 = -1.0;
 
 /// Replaces the router's logits of a row by the weights of the chosen experts, and by a negative
 /// number for the others. Ties go to the lower id.
-pub(super) fn choose(row: &mut [f32], selection_bias: Option<&[f32]>, spec: &ExpertSpec) {
+pub(crate) fn choose(row: &mut [f32], selection_bias: Option<&[f32]>, spec: &ExpertSpec) {
     let routing = spec.routing;
     match routing.scores {
         ExpertScores::Sigmoid => row.iter_mut().for_each(|x| *x = sigmoid(*x)),

@@ -2,80 +2,53 @@
 
 mod deepseek;
 mod gemma;
-mod layer_parts;
 mod llama;
 mod qwen3_next;
+mod residual_block;
 
-use protocol::ids::LayerIndex;
-use protocol::model_spec::{Architecture, ModelSpec};
+use protocol::model_spec::Architecture;
 
 use crate::error::EngineError;
-use crate::layers::Tile;
-use crate::state::SequenceState;
-use crate::weights::Tensors;
-use crate::workspace::TileSpace;
+pub(crate) use residual_block::{Made, ResidualBlock};
 
-use layer_parts::LayerParts;
+/// The parts that recipes are made of, of one layer, loaded by what the specification says of it.
+pub(crate) trait LayerParts {
+    type Made: Made;
 
-/// A transformer layer: reads the hidden rows of a tile and adds to them.
-pub(crate) trait DecoderLayer: Send {
-    /// `hidden` is `[rows, hidden]`; `layer` counts the stage's own layers.
-    fn forward(
-        &self,
-        hidden: &mut [f32],
-        tile: &Tile<'_>,
-        layer: usize,
-        state: &mut SequenceState,
-        space: &mut TileSpace,
-    ) -> Result<(), EngineError>;
+    /// A norm as wide as the model: `{part}.weight` of the layer.
+    fn norm(&mut self, part: &str) -> Result<<Self::Made as Made>::Norm, EngineError>;
 
-    /// Memory of its weights.
-    fn bytes(&self) -> u64;
+    fn attention(&mut self) -> Result<<Self::Made as Made>::Attention, EngineError>;
+
+    fn latent_attention(&mut self) -> Result<<Self::Made as Made>::Attention, EngineError>;
+
+    /// Whether the layer keeps a state of fixed size.
+    fn is_recurrent(&self) -> bool;
+
+    fn delta_net(&mut self) -> Result<<Self::Made as Made>::Attention, EngineError>;
+
+    /// Experts, or one block for all rows.
+    fn feed_forward(&mut self) -> Result<<Self::Made as Made>::FeedForward, EngineError>;
 }
 
-/// Builds one layer.
-type Recipe = fn(&mut LayerParts<'_, '_>) -> Result<Box<dyn DecoderLayer>, EngineError>;
+type Recipe<P> = fn(&mut P) -> Result<ResidualBlock<<P as LayerParts>::Made>, EngineError>;
 
-const RECIPES: [(Architecture, Recipe); Architecture::ALL.len()] = [
-    (Architecture::Llama, llama::load_layer),
-    (Architecture::Qwen2, llama::load_layer),
-    (Architecture::Qwen3, llama::load_layer),
-    (Architecture::Mistral, llama::load_layer),
-    (Architecture::Phi3, llama::load_layer),
-    (Architecture::Gemma2, gemma::load_layer),
-    (Architecture::Gemma3, gemma::load_layer),
-    (Architecture::Mixtral, llama::load_layer),
-    (Architecture::Qwen3Moe, llama::load_layer),
-    (Architecture::GptOss, llama::load_layer),
-    (Architecture::Glm4Moe, llama::load_layer),
-    (Architecture::DeepseekV3, deepseek::load_layer),
-    (Architecture::Qwen3Next, qwen3_next::load_layer),
-    (Architecture::Qwen35, qwen3_next::load_layer),
-    (Architecture::Qwen35Moe, qwen3_next::load_layer),
-];
-
-/// Loads one layer by the recipe of the model's family.
-pub(crate) fn load_layer(
-    tensors: &mut Tensors<'_>,
-    spec: &ModelSpec,
-    layer: LayerIndex,
-) -> Result<Box<dyn DecoderLayer>, EngineError> {
-    let recipe = RECIPES.iter().find(|(architecture, _)| *architecture == spec.architecture);
-    match recipe {
-        Some((_, recipe)) => recipe(&mut LayerParts::new(tensors, spec, layer)),
-        None => Err(EngineError::UnsupportedFamily(spec.architecture)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_architecture_has_one_recipe() {
-        for architecture in Architecture::ALL {
-            let recipes = RECIPES.iter().filter(|(known, _)| *known == architecture);
-            assert_eq!(recipes.count(), 1, "{architecture}");
+/// How a family's layers are built, on any device.
+pub(crate) fn recipe<P: LayerParts>(architecture: Architecture) -> Recipe<P> {
+    match architecture {
+        Architecture::Llama
+        | Architecture::Qwen2
+        | Architecture::Qwen3
+        | Architecture::Mistral
+        | Architecture::Phi3
+        | Architecture::Mixtral
+        | Architecture::Qwen3Moe
+        | Architecture::GptOss
+        | Architecture::Glm4Moe => llama::load_layer,
+        Architecture::Gemma2 | Architecture::Gemma3 => gemma::load_layer,
+        Architecture::DeepseekV3 => deepseek::load_layer,
+        Architecture::Qwen3Next | Architecture::Qwen35 | Architecture::Qwen35Moe => {
+            qwen3_next::load_layer
         }
     }
 }

@@ -1,22 +1,20 @@
 //! Qwen3-Next and Qwen3.5: gated delta nets beside gated attention, dense or with experts.
 
-use super::{DecoderLayer, LayerParts};
+use super::{LayerParts, ResidualBlock};
 use crate::error::EngineError;
-use crate::layers::{AttentionKind, ResidualBlock};
 
-pub(super) fn load_layer(
-    parts: &mut LayerParts<'_, '_>,
-) -> Result<Box<dyn DecoderLayer>, EngineError> {
-    Ok(Box::new(ResidualBlock {
+pub(super) fn load_layer<P: LayerParts>(
+    parts: &mut P,
+) -> Result<ResidualBlock<P::Made>, EngineError> {
+    Ok(ResidualBlock {
         attention_norm: parts.norm("attn_norm")?,
         attention: match parts.is_recurrent() {
-            true if parts.is_first_rank() => AttentionKind::DeltaNet(Box::new(parts.delta_net()?)),
-            true => AttentionKind::Elsewhere,
-            false => AttentionKind::Grouped(parts.attention()?),
+            true => parts.delta_net()?,
+            false => parts.attention()?,
         },
         attention_post_norm: None,
         ffn_norm: parts.norm("ffn_norm")?,
         feed_forward: parts.feed_forward()?,
         ffn_post_norm: None,
-    }))
+    })
 }

@@ -1,5 +1,7 @@
 //! A stage's tensors, found by their canonical names, read once and packed for products.
 
+#[cfg(feature = "candle")]
+mod blocks;
 mod dequantise;
 mod give_back;
 mod matrix;
@@ -10,6 +12,8 @@ mod source;
 mod tensors;
 mod window;
 
+#[cfg(feature = "candle")]
+pub(crate) use blocks::Blocks;
 pub use dequantise::dequantise;
 pub(crate) use give_back::give_back_free_memory;
 pub(crate) use matrix::Matrix;

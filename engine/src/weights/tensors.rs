@@ -7,6 +7,8 @@ use checkpoint::{
 };
 use protocol::model_spec::{ModelSpec, ShareSlice};
 
+#[cfg(feature = "candle")]
+use super::blocks::Blocks;
 use super::matrix::Matrix;
 use super::piece::Piece;
 use super::rows::{self, MatrixRows, Plain};
@@ -66,6 +68,23 @@ impl<'a> Tensors<'a> {
         let rows = self.slice.vocabulary.clone();
         let part = TensorPart::Rows(rows.start.into()..rows.end.into());
         self.part(name, part, [rows.len() as u64, self.spec.hidden_size.into()])
+    }
+
+    /// As `matrix`, not packed: for a device that multiplies blocks as they are stored.
+    #[cfg(feature = "candle")]
+    pub(crate) fn blocks(
+        &mut self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Blocks, EngineError> {
+        let part = part_of(self.spec, &self.slice, name);
+        let stored = StoredMatrix::find(name, |name| self.entry(name))?;
+        let from = rows::open(stored, part, [rows as u64, columns as u64], self.source)?;
+        let blocks = Blocks::read(&*from)?;
+        self.done_bytes += from.stored_bytes();
+        (self.progress)(self.done_bytes);
+        Ok(blocks)
     }
 
     /// A vector (a norm's weight, a bias), converted to f32; zeros where another rank adds it.

@@ -1,9 +1,10 @@
 //! Logits of tiny random models agree with those of Hugging Face `transformers`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use checkpoint::Manifest;
-use engine::{FileSource, Stage, StageConfig, StageInput};
+use engine::{Compute, FileSource, Place, Stage, StageConfig, StageInput};
 use protocol::ids::{BlockId, TokenId};
 use protocol::model_spec::KvType;
 use serde::Deserialize;
@@ -71,17 +72,22 @@ fn the_same_weights_in_gguf_give_the_same_logits() {
 }
 
 fn check(model: &str, expected: &str) {
+    check_at(&Place::Cpu(Arc::clone(Compute::of_process())), model, expected);
+}
+
+/// As `check`, with layers where `place` says.
+pub(crate) fn check_at(place: &Place, model: &str, expected: &str) {
     let (expected_cases, reference) = reference(expected);
     let width = expected_cases.vocabulary;
     for case in &expected_cases.cases {
-        let mut stage = load(&fixture(model), case.context);
+        let mut stage = load_at(place, &fixture(model), case.context);
         let logits = logits_of(&mut stage, &case.prompt);
         for (position, logits) in logits.iter().enumerate() {
             let row = case.first_row + position;
             let name = format!("{model} position {position}");
             compare(&name, logits, &reference[row * width..(row + 1) * width]);
         }
-        let mut stage = load(&fixture(model), case.context);
+        let mut stage = load_at(place, &fixture(model), case.context);
         assert_eq!(greedy(&mut stage, case), case.greedy, "{model}");
     }
 }
@@ -92,11 +98,15 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 }
 
 pub(crate) fn load(path: &Path, context: u32) -> Stage {
+    load_at(&Place::Cpu(Arc::clone(Compute::of_process())), path, context)
+}
+
+fn load_at(place: &Place, path: &Path, context: u32) -> Stage {
     let checkpoint = checkpoint::open(path).expect("the fixture opens");
     let manifest = Manifest::build(&checkpoint, &mut |_, _| {}).expect("the manifest builds");
     let source = FileSource::open(&checkpoint.files).expect("the files open");
     let config = StageConfig::whole_model(&manifest.spec, context, KvType::F32);
-    Stage::load(&manifest, &source, &config, &mut |_| {}).expect("the stage loads")
+    Stage::load_at(place, &manifest, &source, &config, &mut |_| {}).expect("the stage loads")
 }
 
 /// The prompts of a fixture, and the logits that `transformers` gives for them.

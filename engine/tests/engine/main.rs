@@ -4,6 +4,8 @@ mod allocations;
 mod bad_batches;
 mod golden_logits;
 mod kv_types;
+#[cfg(feature = "candle")]
+mod on_device;
 mod paged_state;
 mod quantised_folders;
 mod quantised_logits;

@@ -16,9 +16,7 @@ fn logits_of_every_weight_type_are_near_those_of_its_values_in_f32() {
     for weight in WeightType::ALL {
         let model = random_model(small_spec(Architecture::Llama, false), weight, 31);
         let (found, expected) = (logits(&model), logits(&widened(&model)));
-        let sum = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
-        let error = sum(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
-        let relative = (error / sum(&mut expected.iter().copied())).sqrt();
+        let relative = relative_error(&found, &expected);
         println!("{weight}: relative error {relative:.4}");
         // Inputs are rounded to eight bits in blocks of 32 or 256 values: half a percent of each
         // product.
@@ -35,8 +33,15 @@ fn logits(model: &RandomModel) -> Vec<f32> {
     logits.expect("the step runs").concat()
 }
 
+/// Root of the mean square of the difference, against that of what is expected.
+pub(crate) fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
+    let sum = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
+    let error = sum(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    (error / sum(&mut expected.iter().copied())).sqrt()
+}
+
 /// The same model with every tensor stored as F32.
-fn widened(model: &RandomModel) -> RandomModel {
+pub(crate) fn widened(model: &RandomModel) -> RandomModel {
     let mut manifest = model.manifest.clone();
     let mut file = Vec::new();
     for tensor in &mut manifest.tensors {

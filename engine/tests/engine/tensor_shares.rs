@@ -13,6 +13,7 @@ use protocol::plan::{ActivationType, Share};
 use protocol::step_batch::StepBatch;
 
 use crate::golden_logits::{FIXTURES, fixture};
+use crate::quantised_logits::relative_error;
 use crate::random_model::random_model;
 use crate::running::{batch, config, prompt, rows_in};
 use crate::small_specs::small_spec;
@@ -63,10 +64,7 @@ fn logits(
 /// Half a percent of a product is lost to inputs of eight bits. Sums in another order round some
 /// of them the other way, which the next layers' rounding does not forget.
 fn near(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
-    let pairs = found.iter().flatten().zip(expected.iter().flatten());
-    let error: f32 = pairs.map(|(a, b)| (a - b) * (a - b)).sum();
-    let size: f32 = expected.iter().flatten().map(|x| x * x).sum();
-    let relative = (error / size).sqrt();
+    let relative = relative_error(&found.concat(), &expected.concat());
     assert!(relative <= 0.02, "{name}: relative difference {relative}");
 }
 

@@ -1,16 +1,31 @@
-//! The parts that recipes are made of, loaded by what the specification says of the layer.
+//! The parts that recipes are made of, on the CPU.
 
 use protocol::ids::LayerIndex;
 use protocol::model_spec::ModelSpec;
 
+use super::attention::Attention;
+use super::delta_net::DeltaNet;
+use super::experts::Experts;
+use super::feed_forward::FeedForward;
+use super::latent_attention::LatentAttention;
+use super::mlp::GatedMlp;
+use super::residual_block::AttentionKind;
+use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
-use crate::layers::{
-    Attention, DeltaNet, Experts, FeedForward, GatedMlp, LatentAttention, RmsNorm,
-};
+use crate::models::{LayerParts, Made};
 use crate::weights::Tensors;
 
+/// Layers in host memory.
+pub(crate) enum Cpu {}
+
+impl Made for Cpu {
+    type Norm = RmsNorm;
+    type Attention = AttentionKind;
+    type FeedForward = FeedForward;
+}
+
 /// One layer of a model and the place to load it from.
-pub(super) struct LayerParts<'a, 't> {
+pub(crate) struct CpuParts<'a, 't> {
     tensors: &'a mut Tensors<'t>,
     spec: &'a ModelSpec,
     layer: LayerIndex,
@@ -18,53 +33,55 @@ pub(super) struct LayerParts<'a, 't> {
     prefix: String,
 }
 
-impl<'a, 't> LayerParts<'a, 't> {
-    pub(super) fn new(
+impl<'a, 't> CpuParts<'a, 't> {
+    pub(crate) fn new(
         tensors: &'a mut Tensors<'t>,
         spec: &'a ModelSpec,
         layer: LayerIndex,
     ) -> Self {
         Self { tensors, spec, layer, prefix: format!("blk.{layer}.") }
     }
+}
 
-    /// A norm as wide as the model.
-    pub(super) fn norm(&mut self, part: &str) -> Result<RmsNorm, EngineError> {
+impl LayerParts for CpuParts<'_, '_> {
+    type Made = Cpu;
+
+    fn norm(&mut self, part: &str) -> Result<RmsNorm, EngineError> {
         let name = format!("{}{part}.weight", self.prefix);
         RmsNorm::load(self.tensors, &name, self.spec.hidden_size as usize, self.spec)
     }
 
-    pub(super) fn attention(&mut self) -> Result<Attention, EngineError> {
+    fn attention(&mut self) -> Result<AttentionKind, EngineError> {
         Attention::load(self.tensors, &self.prefix, self.spec, self.layer)
+            .map(AttentionKind::Grouped)
     }
 
-    pub(super) fn latent_attention(&mut self) -> Result<LatentAttention, EngineError> {
+    fn latent_attention(&mut self) -> Result<AttentionKind, EngineError> {
         let Some(sizes) = self.spec.attention.latent else {
             let (field, expected) = ("latent", "expected the sizes of latent attention");
             return Err(EngineError::BadSpec { field, value: 0, expected });
         };
         LatentAttention::load(self.tensors, &self.prefix, self.spec, sizes)
+            .map(AttentionKind::Latent)
     }
 
-    /// Whether the layer keeps a state of fixed size.
-    pub(super) fn is_recurrent(&self) -> bool {
+    fn is_recurrent(&self) -> bool {
         self.spec.layers[self.layer.0 as usize].is_recurrent()
     }
 
-    /// Whether what is not shared out among ranks is computed here.
-    pub(super) fn is_first_rank(&self) -> bool {
-        self.tensors.is_first()
-    }
-
-    pub(super) fn delta_net(&mut self) -> Result<DeltaNet, EngineError> {
+    fn delta_net(&mut self) -> Result<AttentionKind, EngineError> {
+        if !self.tensors.is_first() {
+            return Ok(AttentionKind::Elsewhere);
+        }
         let Some(delta) = &self.spec.delta_net else {
             let (field, expected) = ("delta_net", "expected the sizes of delta net layers");
             return Err(EngineError::BadSpec { field, value: 0, expected });
         };
-        DeltaNet::load(self.tensors, &self.prefix, self.spec, delta)
+        let delta = DeltaNet::load(self.tensors, &self.prefix, self.spec, delta)?;
+        Ok(AttentionKind::DeltaNet(Box::new(delta)))
     }
 
-    /// Experts, or one block for all rows.
-    pub(super) fn feed_forward(&mut self) -> Result<FeedForward, EngineError> {
+    fn feed_forward(&mut self) -> Result<FeedForward, EngineError> {
         let (spec, hidden) = (self.spec, self.spec.hidden_size as usize);
         match spec.experts.filter(|_| spec.has_experts(self.layer)) {
             Some(experts) => {

@@ -1,0 +1,71 @@
+//! The block of all attention decoders on a device.
+
+use candle_core::{DType, Tensor};
+
+use super::attention::Attention;
+use super::latent_attention::LatentAttention;
+use super::norm::RmsNorm;
+use super::pages::Pages;
+use super::parts::OnDevice;
+use super::step::Step;
+use super::{DeviceResult, HostSide};
+use crate::layers::DeltaNet;
+use crate::models::ResidualBlock;
+use crate::workspace::TILE_ROWS;
+
+pub(crate) enum DeviceAttention {
+    Grouped(Box<Attention>),
+    Latent(Box<LatentAttention>),
+    /// Computed by the CPU's layer: rows go there and come back.
+    OnHost(Box<DeltaNet>),
+}
+
+impl ResidualBlock<OnDevice> {
+    /// `x` and the result are `[rows, hidden]`; `layer` counts the stage's own layers.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        step: &Step,
+        (layer, pages): (usize, &Pages),
+        host: &mut HostSide<'_>,
+    ) -> DeviceResult {
+        let normed = self.attention_norm.forward(x)?;
+        let attended = match &self.attention {
+            DeviceAttention::Grouped(attention) => attention.forward(&normed, step, pages)?,
+            DeviceAttention::Latent(attention) => attention.forward(&normed, step, pages)?,
+            DeviceAttention::OnHost(delta) => on_host(delta, &normed, layer, host)?,
+        };
+        let x = add(x, attended, &self.attention_post_norm)?;
+        let produced = self.feed_forward.forward(&self.ffn_norm.forward(&x)?)?;
+        add(&x, produced, &self.ffn_post_norm)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        let attention = match &self.attention {
+            DeviceAttention::Grouped(attention) => attention.bytes(),
+            DeviceAttention::Latent(attention) => attention.bytes(),
+            DeviceAttention::OnHost(delta) => delta.bytes(),
+        };
+        self.norms().map(RmsNorm::bytes).sum::<u64>() + attention + self.feed_forward.bytes()
+    }
+}
+
+fn add(x: &Tensor, y: Tensor, norm: &Option<RmsNorm>) -> DeviceResult {
+    match norm {
+        Some(norm) => x + norm.forward(&y)?,
+        None => x + y,
+    }
+}
+
+fn on_host(delta: &DeltaNet, x: &Tensor, layer: usize, host: &mut HostSide<'_>) -> DeviceResult {
+    let mut values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let width = x.dim(1)?;
+    let tiles = host.rows.chunks(TILE_ROWS).zip(values.chunks_mut(TILE_ROWS * width));
+    for (rows, values) in tiles {
+        let mut space = host.space.of_rows(rows.len());
+        space.normed.copy_from_slice(values);
+        delta.forward(rows, layer, host.slots, &mut space);
+        values.copy_from_slice(space.output);
+    }
+    Tensor::from_vec(values, x.shape(), x.device())
+}

@@ -1,0 +1,168 @@
+//! The half of a layer behind attention: one gated block for all rows, or experts.
+
+use candle_core::{Device, Tensor};
+use protocol::model_spec::{Activation, ExpertSpec};
+
+use super::DeviceResult;
+use super::linear::Linear;
+use crate::error::EngineError;
+use crate::layers::choose_experts;
+use crate::weights::Tensors;
+
+pub(crate) enum FeedForward {
+    Dense(GatedMlp),
+    Experts(Box<Experts>),
+}
+
+/// `down(activation(gate(x), up(x)))`
+pub(crate) struct GatedMlp {
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+    activation: Activation,
+}
+
+pub(crate) struct Experts {
+    spec: ExpertSpec,
+    router: Linear,
+    // [experts]
+    selection_bias: Option<Vec<f32>>,
+    experts: Vec<GatedMlp>,
+    shared: Option<GatedMlp>,
+    /// Whose sigmoid the shared expert's result is multiplied by.
+    // [hidden, 1]
+    shared_gate: Option<Tensor>,
+}
+
+impl FeedForward {
+    pub(super) fn forward(&self, x: &Tensor) -> DeviceResult {
+        match self {
+            Self::Dense(mlp) => mlp.forward(x),
+            Self::Experts(experts) => experts.forward(x),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Dense(mlp) => mlp.bytes(),
+            Self::Experts(experts) => experts.bytes(),
+        }
+    }
+}
+
+impl GatedMlp {
+    /// Loads `{prefix}ffn_{gate,up,down}{suffix}`.
+    pub(super) fn load(
+        tensors: &mut Tensors<'_>,
+        device: &Device,
+        (prefix, suffix): (&str, &str),
+        (hidden, width): (usize, usize),
+        activation: Activation,
+        bias: bool,
+    ) -> Result<Self, EngineError> {
+        let mut load = |part: &str, size| {
+            let name = format!("{prefix}ffn_{part}{suffix}");
+            Linear::load(tensors, device, &name, size, bias)
+        };
+        Ok(Self {
+            gate: load("gate", [width, hidden])?,
+            up: load("up", [width, hidden])?,
+            down: load("down", [hidden, width])?,
+            activation,
+        })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> DeviceResult {
+        let (gate, up) = (self.gate.forward(x)?, self.up.forward(x)?);
+        self.down.forward(&activate(self.activation, &gate, &up)?)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.gate.bytes() + self.up.bytes() + self.down.bytes()
+    }
+}
+
+impl Experts {
+    pub(super) fn load(
+        tensors: &mut Tensors<'_>,
+        device: &Device,
+        prefix: &str,
+        hidden: usize,
+        spec: ExpertSpec,
+        activation: Activation,
+    ) -> Result<Self, EngineError> {
+        let count = spec.count as usize;
+        let router = format!("{prefix}ffn_gate_inp");
+        let router = Linear::load(tensors, device, &router, [count, hidden], spec.bias)?;
+        let bias = format!("{prefix}exp_probs_b.bias");
+        let bias = spec.routing.selection_bias.then(|| tensors.vector(&bias, count));
+        let selection_bias = bias.transpose()?;
+        let mut block = |suffix: &str, width: u32, bias: bool| {
+            let size = (hidden, width as usize);
+            GatedMlp::load(tensors, device, (prefix, suffix), size, activation, bias)
+        };
+        let expert = |id| block(&format!(".{id}"), spec.ffn_size, spec.bias);
+        let experts = (0..count).map(expert).collect::<Result<_, _>>()?;
+        let shared = spec.shared_ffn_size;
+        let shared = (shared > 0).then(|| block("_shexp", shared, false)).transpose()?;
+        let gate = format!("{prefix}ffn_gate_inp_shexp.weight");
+        let gate = spec.shared_gate.then(|| tensors.vector(&gate, hidden)).transpose()?;
+        let gate = gate.map(|gate| Tensor::from_vec(gate, (hidden, 1), device)).transpose()?;
+        Ok(Self { spec, router, selection_bias, experts, shared, shared_gate: gate })
+    }
+
+    /// The choice is made on the host, by the rule of the CPU's experts; a row adds its experts up
+    /// by ascending id.
+    fn forward(&self, x: &Tensor) -> DeviceResult {
+        let mut weights = self.router.forward(x)?.to_vec2::<f32>()?;
+        let bias = self.selection_bias.as_deref();
+        weights.iter_mut().for_each(|row| choose_experts(row, bias, &self.spec));
+        let mut out = x.zeros_like()?;
+        for (id, expert) in self.experts.iter().enumerate() {
+            let column = weights.iter().map(|row| row[id]).zip(0_u32..);
+            // A weight that is no number is kept: it must show in the logits.
+            let chosen = column.filter(|(weight, _)| weight.is_nan() || *weight >= 0.0);
+            let (weights, rows): (Vec<f32>, Vec<u32>) = chosen.unzip();
+            if rows.is_empty() {
+                continue;
+            }
+            let count = rows.len();
+            let rows = Tensor::from_vec(rows, count, x.device())?;
+            let weights = Tensor::from_vec(weights, (count, 1), x.device())?;
+            let produced = expert.forward(&x.index_select(&rows, 0)?)?.broadcast_mul(&weights)?;
+            out = out.index_add(&rows, &produced, 0)?;
+        }
+        let Some(shared) = &self.shared else { return Ok(out) };
+        let shared = shared.forward(x)?;
+        match &self.shared_gate {
+            Some(gate) => out + shared.broadcast_mul(&sigmoid(&x.matmul(gate)?)?)?,
+            None => out + shared,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        let experts: u64 = self.experts.iter().chain(&self.shared).map(GatedMlp::bytes).sum();
+        self.router.bytes() + experts
+    }
+}
+
+fn activate(activation: Activation, gate: &Tensor, up: &Tensor) -> DeviceResult {
+    match activation {
+        Activation::Silu => gate.silu()?.mul(up),
+        Activation::GeluTanh => gate.gelu()?.mul(up),
+        Activation::ClampedSwiglu { alpha, limit } => {
+            let (alpha, limit) = (f64::from(alpha), f64::from(limit));
+            let gate = gate.minimum(limit)?;
+            gate.mul(&sigmoid(&(&gate * alpha)?)?)?.mul(&(up.clamp(-limit, limit)? + 1.0)?)
+        }
+    }
+}
+
+pub(super) fn sigmoid(x: &Tensor) -> DeviceResult {
+    (x.neg()?.exp()? + 1.0)?.recip()
+}
+
+/// `cap * tanh(x / cap)`
+pub(super) fn soft_cap(x: &Tensor, cap: f32) -> DeviceResult {
+    (x / f64::from(cap))?.tanh()? * f64::from(cap)
+}

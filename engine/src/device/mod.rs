@@ -1,0 +1,99 @@
+//! Layers on a device of candle's: a CUDA GPU, or its plain CPU device, on which the same code is
+//! tested.
+//!
+//! What a row yields may depend here on the rows beside it: candle's kernels choose by shape. The
+//! residual stream is f32; it crosses to the host at the ends of a stage.
+
+mod attention;
+mod block;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+mod feed_forward;
+mod head;
+mod latent_attention;
+mod linear;
+mod norm;
+mod pages;
+mod parts;
+mod rotation;
+mod scores;
+mod step;
+
+use candle_core::{DType, Tensor};
+use protocol::plan::ActivationType;
+use protocol::step_batch::StepBatch;
+
+use crate::error::EngineError;
+use crate::layers::Rope;
+use crate::layers::RowPlace;
+use crate::models::ResidualBlock;
+use crate::state::SlotPool;
+use crate::workspace::TileSpace;
+pub(crate) use head::DeviceHead;
+use pages::Pages;
+use parts::OnDevice;
+pub(crate) use parts::load_layers;
+use step::Step;
+
+type DeviceResult = candle_core::Result<Tensor>;
+
+/// The layers of a stage and their pages.
+pub(crate) struct DeviceLayers {
+    device: candle_core::Device,
+    blocks: Vec<ResidualBlock<OnDevice>>,
+    pages: Vec<Pages>,
+    block_size: u32,
+    activation: ActivationType,
+}
+
+/// What layers need that are computed by the CPU.
+pub(crate) struct HostSide<'a> {
+    pub(crate) rows: &'a [RowPlace<'a>],
+    pub(crate) slots: &'a mut SlotPool,
+    pub(crate) space: &'a mut TileSpace,
+}
+
+impl DeviceLayers {
+    /// Computes the rows of a checked batch: `hidden` (`[rows, hidden]`) before and after. `ropes`
+    /// are filled with the rows' positions.
+    pub(crate) fn run(
+        &self,
+        batch: &StepBatch,
+        ropes: &[Rope],
+        hidden: &mut [f32],
+        mut host: HostSide<'_>,
+    ) -> Result<(), EngineError> {
+        for copy in &batch.copies {
+            self.pages.iter().try_for_each(|pages| pages.copy(*copy))?;
+        }
+        let rows = batch.token_count();
+        if rows == 0 {
+            return Ok(());
+        }
+        let step = Step::of(batch, ropes, self.block_size, &self.device)?;
+        let mut x = Tensor::from_slice(hidden, (rows, hidden.len() / rows), &self.device)?;
+        for (layer, (block, pages)) in self.blocks.iter().zip(&self.pages).enumerate() {
+            x = block.forward(&x, &step, (layer, pages), &mut host)?;
+            if self.activation == ActivationType::Bf16 {
+                x = x.to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
+            }
+        }
+        hidden.copy_from_slice(&x.flatten_all()?.to_vec1::<f32>()?);
+        Ok(())
+    }
+
+    /// Memory of the weights.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks.iter().map(ResidualBlock::<OnDevice>::bytes).sum()
+    }
+}
+
+fn bytes_of(tensor: &Tensor) -> u64 {
+    (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64
+}
+
+impl From<candle_core::Error> for EngineError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Device(error.to_string())
+    }
+}

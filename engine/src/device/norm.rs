@@ -1,0 +1,39 @@
+//! Root-mean-square normalisation.
+
+use candle_core::{D, Device, Tensor};
+use protocol::model_spec::ModelSpec;
+
+use super::{DeviceResult, bytes_of};
+use crate::error::EngineError;
+use crate::weights::Tensors;
+
+pub(crate) struct RmsNorm {
+    // [width]
+    weight: Tensor,
+    epsilon: f64,
+}
+
+impl RmsNorm {
+    pub(super) fn load(
+        tensors: &mut Tensors<'_>,
+        device: &Device,
+        name: &str,
+        width: usize,
+        spec: &ModelSpec,
+    ) -> Result<Self, EngineError> {
+        let mut weight = tensors.vector(name, width)?;
+        weight.iter_mut().for_each(|x| *x += spec.norm_offset);
+        let weight = Tensor::from_vec(weight, width, device)?;
+        Ok(Self { weight, epsilon: spec.norm_epsilon.into() })
+    }
+
+    /// `x / rms(x) * weight` over the last dimension.
+    pub(super) fn forward(&self, x: &Tensor) -> DeviceResult {
+        let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
+        x.broadcast_div(&(mean + self.epsilon)?.sqrt()?)?.broadcast_mul(&self.weight)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        bytes_of(&self.weight)
+    }
+}

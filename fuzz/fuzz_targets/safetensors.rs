@@ -1,0 +1,10 @@
+//! Any bytes as the weights of a Hugging Face directory.
+#![no_main]
+
+mod model_folder;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = checkpoint::open(&model_folder::with("model.safetensors", bytes));
+});
