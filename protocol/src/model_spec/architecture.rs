@@ -22,7 +22,9 @@ pub enum Architecture {
     Glm4Moe,
     DeepseekV3,
     Qwen3Next,
+    #[serde(rename = "qwen3_5")]
     Qwen35,
+    #[serde(rename = "qwen3_5_moe")]
     Qwen35Moe,
 }
 
@@ -80,5 +82,18 @@ impl Architecture {
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_what_is_written() {
+        for architecture in Architecture::ALL {
+            let written = serde_json::to_value(architecture).expect("it serialises");
+            assert_eq!(written, architecture.name());
+        }
     }
 }
