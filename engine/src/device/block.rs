@@ -3,15 +3,24 @@
 use candle_core::{DType, Tensor};
 
 use super::attention::Attention;
+use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::norm::RmsNorm;
 use super::pages::Pages;
-use super::parts::OnDevice;
 use super::step::Step;
 use super::{DeviceResult, HostSide};
 use crate::layers::DeltaNet;
-use crate::models::ResidualBlock;
+use crate::models::{Made, ResidualBlock};
 use crate::workspace::TILE_ROWS;
+
+/// Layers in a device's memory.
+pub(crate) enum OnDevice {}
+
+impl Made for OnDevice {
+    type Norm = RmsNorm;
+    type Attention = DeviceAttention;
+    type FeedForward = FeedForward;
+}
 
 pub(crate) enum DeviceAttention {
     Grouped(Box<Attention>),

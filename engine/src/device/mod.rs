@@ -29,9 +29,9 @@ use crate::layers::RowPlace;
 use crate::models::ResidualBlock;
 use crate::state::SlotPool;
 use crate::workspace::TileSpace;
+use block::OnDevice;
 pub(crate) use head::DeviceHead;
 use pages::Pages;
-use parts::OnDevice;
 pub(crate) use parts::load_layers;
 use step::Step;
 

@@ -6,7 +6,7 @@ use protocol::model_spec::ModelSpec;
 
 use super::DeviceLayers;
 use super::attention::Attention;
-use super::block::DeviceAttention;
+use super::block::{DeviceAttention, OnDevice};
 use super::feed_forward::{Experts, FeedForward, GatedMlp};
 use super::latent_attention::LatentAttention;
 use super::norm::RmsNorm;
@@ -14,29 +14,18 @@ use super::pages::Pages;
 use crate::config::StageConfig;
 use crate::error::EngineError;
 use crate::layers::DeltaNet;
-use crate::models::{self, LayerParts, Made};
-use crate::stage::Device as Place;
+use crate::models::{self, LayerParts};
 use crate::weights::Tensors;
-
-/// Layers in a device's memory.
-pub(crate) enum OnDevice {}
-
-impl Made for OnDevice {
-    type Norm = RmsNorm;
-    type Attention = DeviceAttention;
-    type FeedForward = FeedForward;
-}
 
 /// The layers of `config`, with pages for their state.
 pub(crate) fn load_layers(
-    place: &Place,
+    device: &Device,
     tensors: &mut Tensors<'_>,
     spec: &ModelSpec,
     config: &StageConfig,
 ) -> Result<DeviceLayers, EngineError> {
-    let device = place.0.clone();
     let load = |layer| {
-        let (device, layer) = (&device, LayerIndex(layer));
+        let layer = LayerIndex(layer);
         let prefix = format!("blk.{layer}.");
         let mut parts = DeviceParts { tensors, device, spec, layer, prefix };
         models::recipe(spec.architecture)(&mut parts)
@@ -44,10 +33,10 @@ pub(crate) fn load_layers(
     let layers = config.layers.start.0..config.layers.end.0;
     Ok(DeviceLayers {
         blocks: layers.map(load).collect::<Result<_, _>>()?,
-        pages: Pages::of_stage(spec, config, &device)?,
+        pages: Pages::of_stage(spec, config, device)?,
         block_size: config.kv.block_size,
         activation: config.activation,
-        device,
+        device: device.clone(),
     })
 }
 

@@ -9,20 +9,11 @@ use super::experts::Experts;
 use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::mlp::GatedMlp;
-use super::residual_block::AttentionKind;
+use super::residual_block::{AttentionKind, Cpu};
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
-use crate::models::{LayerParts, Made};
+use crate::models::LayerParts;
 use crate::weights::Tensors;
-
-/// Layers in host memory.
-pub(crate) enum Cpu {}
-
-impl Made for Cpu {
-    type Norm = RmsNorm;
-    type Attention = AttentionKind;
-    type FeedForward = FeedForward;
-}
 
 /// One layer of a model and the place to load it from.
 pub(crate) struct CpuParts<'a, 't> {

@@ -21,13 +21,14 @@ mod rope;
 mod routing;
 
 pub(crate) use attention::Tile;
-pub(crate) use cpu_parts::{Cpu, CpuParts};
+pub(crate) use cpu_parts::CpuParts;
 #[cfg(feature = "candle")]
 pub(crate) use delta_net::DeltaNet;
 pub(crate) use embedding::Embedding;
 pub(crate) use linear::MatmulScratch;
 pub(crate) use lm_head::{EachRow, LOGIT_ROWS, LmHead};
 pub(crate) use paged_attention::{RowPlace, attention_scratch_floats};
+pub(crate) use residual_block::Cpu;
 pub(crate) use rms_norm::RmsNorm;
 pub(crate) use rope::Rope;
 #[cfg(feature = "candle")]

@@ -1,15 +1,24 @@
 //! The block of all attention decoders on the CPU: what it adds is a sum over a group's ranks.
 
 use super::attention::{Attention, Tile};
-use super::cpu_parts::Cpu;
 use super::delta_net::DeltaNet;
+use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
 use crate::kernels::cpu;
-use crate::models::ResidualBlock;
+use crate::models::{Made, ResidualBlock};
 use crate::state::SequenceState;
 use crate::workspace::{TileRows, TileSpace};
+
+/// Layers in host memory.
+pub(crate) enum Cpu {}
+
+impl Made for Cpu {
+    type Norm = RmsNorm;
+    type Attention = AttentionKind;
+    type FeedForward = FeedForward;
+}
 
 pub(crate) enum AttentionKind {
     Grouped(Attention),

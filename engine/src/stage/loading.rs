@@ -143,7 +143,7 @@ fn load_blocks(
             Ok(Layers::Cpu(layers.map(load).collect::<Result<_, _>>()?))
         }
         #[cfg(feature = "candle")]
-        Place::Device(device) => Ok(Layers::Device(load_layers(device, tensors, spec, config)?)),
+        Place::Device(device) => Ok(Layers::Device(load_layers(&device.0, tensors, spec, config)?)),
     }
 }
 
