@@ -69,6 +69,30 @@ fn answer(
 }
 
 #[test]
+fn slots_of_recurrent_layers_are_planned_for_and_booked_for_every_sequence() {
+    let plain = model(8, 10, 4);
+    let mut spec = plain.clone();
+    for layer in &mut spec.layers[..6] {
+        layer.state = StateKind::Recurrent { bytes: 5 * MIB };
+    }
+    let cluster = Cluster { nodes: vec![node(1, 300, 1e10)] };
+    let objective = objective(&spec);
+    let planned = answer(&spec, &cluster, &objective).expect("fits");
+    let slots = 6 * 5 * MIB * u64::from(objective.sequences_max);
+    let pool = spec.kv_bytes_per_token(spec.all_layers(), objective.kv_type)
+        * u64::from(planned.plan.kv().block_size)
+        * u64::from(planned.plan.kv().blocks);
+    let stage = &planned.stages[0];
+    assert_eq!(stage.kv_bytes, slots + pool);
+    let booked = booked(&planned.plan, &spec)[0].bytes;
+    assert_eq!(booked, stage.weight_bytes + stage.workspace_bytes + stage.kv_bytes);
+    // Twice the sequences no longer fit, which the same model with keys and values alone does.
+    let more = Objective { sequences_max: 8, ..objective };
+    assert!(matches!(answer(&spec, &cluster, &more), Err(PlanError::DoesNotFit { .. })));
+    answer(&plain, &cluster, &more).expect("fits");
+}
+
+#[test]
 fn one_node_is_chosen_when_it_fits_and_is_faster() {
     let spec = model(8, 10, 4);
     let cluster = Cluster { nodes: vec![node(1, 500, 1e10), node(2, 500, 1e10)] };
