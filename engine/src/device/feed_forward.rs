@@ -10,7 +10,7 @@ use crate::layers::choose_experts;
 use crate::weights::Tensors;
 
 pub(crate) enum FeedForward {
-    Dense(GatedMlp),
+    Dense(Box<GatedMlp>),
     Experts(Box<Experts>),
 }
 

@@ -94,7 +94,7 @@ impl LayerParts for DeviceParts<'_, '_> {
             None => {
                 let size = (hidden, spec.ffn_size as usize);
                 GatedMlp::load(tensors, device, (prefix, ""), size, spec.activation, false)
-                    .map(FeedForward::Dense)
+                    .map(|mlp| FeedForward::Dense(Box::new(mlp)))
             }
         }
     }
