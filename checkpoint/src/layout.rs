@@ -132,6 +132,10 @@ fn storage_error(path: PathBuf, error: StorageError) -> CheckpointError {
             let reason = format!("of type {found}, which its place does not take");
             CheckpointError::BadTensor { path, tensor, reason }
         }
+        StorageError::BadColumns { tensor, columns, block } => {
+            let reason = format!("of {columns} columns, expected a multiple of {block}");
+            CheckpointError::BadTensor { path, tensor, reason }
+        }
         StorageError::NotAMatrix { tensor, found } => {
             let reason = format!("of shape {found:?}, which is none of a matrix");
             CheckpointError::BadTensor { path, tensor, reason }

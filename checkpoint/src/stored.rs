@@ -26,6 +26,19 @@ pub enum StoredForm<'a> {
     /// `name.mxfp4_blocks` (`[rows, columns / 32, 16]`, two codes a byte, the even column low) and
     /// `name.mxfp4_scales` (`[rows, columns / 32]`, powers of two), as gpt-oss is published.
     Mxfp4 { codes: &'a TensorEntry, scales: &'a TensorEntry, rows: RowView },
+    /// `name.weight` in E4M3 and `name.scales`, which its numbers are multiplied by.
+    Float8 { codes: &'a TensorEntry, scales: &'a TensorEntry, per: Float8Scales },
+}
+
+/// What one of the scales of 8-bit floats belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Float8Scales {
+    /// 128 rows and 128 columns: `[rows / 128, columns / 128]`, rounded up (DeepSeek-V3).
+    Blocks,
+    /// A row: `[rows, 1]`.
+    Rows,
+    /// All: `[1]`, or no dimension.
+    Matrix,
 }
 
 /// Where a vector is.
@@ -56,6 +69,14 @@ impl<'a> StoredMatrix<'a> {
             let [rows, columns] = entry.shape[..] else {
                 return Err(StorageError::not_a_matrix(entry));
             };
+            if entry.weight_type == WeightType::F8E4M3 {
+                let stem = name.strip_suffix(".weight").unwrap_or(name);
+                let scales = need(&format!("{stem}.scales"), &find)?;
+                check_columns(entry, columns, FLOAT8_BLOCK)?;
+                let per = float8_scales(scales, [rows, columns])?;
+                let form = StoredForm::Float8 { codes: entry, scales, per };
+                return Ok(Self { shape: [rows, columns], form });
+            }
             check_type(entry, |kind| !kind.is_part())?;
             return Ok(Self { shape: [rows, columns], form: StoredForm::Plain(entry) });
         }
@@ -92,7 +113,9 @@ impl<'a> StoredMatrix<'a> {
     pub fn entries(&self) -> impl Iterator<Item = &'a TensorEntry> + use<'a> {
         let all = match self.form {
             StoredForm::Plain(entry) => [Some(entry), None],
-            StoredForm::Mxfp4 { codes, scales, .. } => [Some(codes), Some(scales)],
+            StoredForm::Mxfp4 { codes, scales, .. } | StoredForm::Float8 { codes, scales, .. } => {
+                [Some(codes), Some(scales)]
+            }
         };
         all.into_iter().flatten()
     }
@@ -106,7 +129,30 @@ pub(crate) fn column_block(tensor: &TensorEntry) -> u64 {
     if tensor.name.ends_with(".mxfp4_blocks") {
         return 2 * MXFP4_BYTES;
     }
-    tensor.weight_type.block_elements()
+    match tensor.weight_type {
+        WeightType::F8E4M3 => FLOAT8_BLOCK,
+        kind => kind.block_elements(),
+    }
+}
+
+/// Rows and columns of a scale of 8-bit floats.
+pub(crate) const FLOAT8_BLOCK: u64 = 128;
+
+fn float8_scales(
+    scales: &TensorEntry,
+    [rows, columns]: [u64; 2],
+) -> Result<Float8Scales, StorageError> {
+    check_type(scales, |kind| !kind.is_part() && !kind.is_quantised())?;
+    let blocks = [rows.div_ceil(FLOAT8_BLOCK), columns.div_ceil(FLOAT8_BLOCK)];
+    match scales.shape[..] {
+        [] | [1] => Ok(Float8Scales::Matrix),
+        [count, width] if [count, width] == blocks => Ok(Float8Scales::Blocks),
+        [count, 1] if count == rows => Ok(Float8Scales::Rows),
+        _ => {
+            check_shape(scales, &blocks)?;
+            Ok(Float8Scales::Blocks)
+        }
+    }
 }
 
 impl<'a> StoredVector<'a> {
@@ -154,6 +200,13 @@ fn need<'a>(
     find: impl Fn(&str) -> Option<&'a TensorEntry>,
 ) -> Result<&'a TensorEntry, StorageError> {
     find(name).ok_or_else(|| StorageError::Missing { tensor: name.to_owned() })
+}
+
+fn check_columns(entry: &TensorEntry, columns: u64, block: u64) -> Result<(), StorageError> {
+    if columns.is_multiple_of(block) {
+        return Ok(());
+    }
+    Err(StorageError::BadColumns { tensor: entry.name.clone(), columns, block })
 }
 
 fn check_shape(entry: &TensorEntry, shape: &[u64]) -> Result<(), StorageError> {

@@ -52,13 +52,18 @@ pub enum WeightType {
     Iq4Xs,
     #[serde(rename = "MXFP4")]
     Mxfp4,
+    /// 128 floats of 8 bits (E4M3) behind their scale in f32.
+    #[serde(rename = "F8_128")]
+    F8x128,
     /// Parts of a matrix that lies in several tensors (`StoredMatrix`): never a matrix alone.
     U8,
+    #[serde(rename = "F8_E4M3")]
+    F8E4M3,
 }
 
 impl WeightType {
     /// Those that a matrix is made of; the others are parts of one.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -75,6 +80,7 @@ impl WeightType {
         Self::Iq4Nl,
         Self::Iq4Xs,
         Self::Mxfp4,
+        Self::F8x128,
     ];
 
     pub const fn block_elements(self) -> u64 {
@@ -115,7 +121,9 @@ impl WeightType {
             Self::Iq4Nl => ("IQ4_NL", 32, 18, 20),
             Self::Iq4Xs => ("IQ4_XS", 256, 136, 23),
             Self::Mxfp4 => ("MXFP4", 32, 17, 39),
+            Self::F8x128 => ("F8_128", 128, 132, NOT_IN_GGUF),
             Self::U8 => ("U8", 1, 1, NOT_IN_GGUF),
+            Self::F8E4M3 => ("F8_E4M3", 1, 1, NOT_IN_GGUF),
         }
     }
 

@@ -21,9 +21,15 @@ impl Naming {
         if let Some(whole) = whole_model(name) {
             return Some(whole.to_owned());
         }
-        // Rotary frequencies that old exporters saved: the configuration says them.
-        if name.ends_with(".rotary_emb.inv_freq") {
+        // Rotary frequencies that old exporters saved: the configuration says them. Scales of
+        // inputs in 8-bit floats: ours are not rounded to these.
+        if name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".input_scale") {
             return None;
+        }
+        if let Some((stem, ending)) = part_of_matrix(name) {
+            let whole = self.canonical(&format!("{stem}.weight"))?;
+            let own = whole.strip_suffix(".weight").filter(|own| *own != stem);
+            return Some(own.map_or_else(|| name.to_owned(), |own| format!("{own}.{ending}")));
         }
         let parts = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
         let canonical = parts.and_then(|(layer, part)| {
@@ -40,6 +46,17 @@ impl Naming {
         }
         layer_part(part).map(str::to_owned).or_else(|| expert_part(part))
     }
+}
+
+/// The name of a matrix without its ending, and what its part is called.
+fn part_of_matrix(name: &str) -> Option<(&str, &'static str)> {
+    let (stem, ending) = name.rsplit_once('.')?;
+    let ending = match ending {
+        // Named for what the numbers were divided by; both are what they are multiplied by.
+        "weight_scale_inv" | "weight_scale" => "scales",
+        _ => return None,
+    };
+    Some((stem, ending))
 }
 
 fn whole_model(name: &str) -> Option<&'static str> {

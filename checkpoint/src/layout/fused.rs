@@ -8,6 +8,7 @@ use protocol::model_spec::{LayerSpec, ModelSpec};
 
 use super::flattened::flatten;
 use crate::error::CheckpointError;
+use crate::stored::FLOAT8_BLOCK;
 use crate::tensor::TensorEntry;
 
 /// Cuts every fused tensor of `tensors`; the others pass as they are.
@@ -20,10 +21,15 @@ pub(super) fn cut(
     let mut all = Vec::with_capacity(tensors.len());
     for mut tensor in tensors {
         flatten(spec, &mut tensor);
-        let Some(parts) = parts(spec, &tensor) else {
+        let Some(mut parts) = parts(spec, &tensor) else {
             all.push(tensor);
             continue;
         };
+        if tensor.name.ends_with(".scales") && !to_scales(&mut parts) {
+            let path = files.get(tensor.file as usize).map_or(path, PathBuf::as_path).to_owned();
+            let reason = format!("not of whole blocks of {FLOAT8_BLOCK} rows in each of its parts");
+            return Err(CheckpointError::BadTensor { path, tensor: tensor.name, reason });
+        }
         let expected: Vec<u64> = expected_shape(&parts, &tensor);
         if tensor.shape != expected {
             let path = files.get(tensor.file as usize).map_or(path, PathBuf::as_path);
@@ -46,6 +52,15 @@ struct Part {
     rows: u64,
     /// A part of one row of three dimensions is a matrix, of two a vector.
     whole: bool,
+}
+
+/// Rows of 8-bit floats to rows of their scales; false if a part begins inside a block.
+fn to_scales(parts: &mut [Part]) -> bool {
+    parts.iter_mut().filter(|part| part.whole).all(|part| {
+        let whole = part.rows.is_multiple_of(FLOAT8_BLOCK);
+        part.rows /= FLOAT8_BLOCK;
+        whole
+    })
 }
 
 /// What a fused tensor consists of; `None` for a plain one.

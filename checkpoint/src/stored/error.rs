@@ -13,6 +13,8 @@ pub enum StorageError {
     WrongType { tensor: String, found: WeightType },
     #[error("tensor `{tensor}` has shape {found:?}, which is none of a matrix")]
     NotAMatrix { tensor: String, found: Vec<u64> },
+    #[error("tensor `{tensor}` holds {columns} columns, expected a multiple of {block}")]
+    BadColumns { tensor: String, columns: u64, block: u64 },
 }
 
 impl StorageError {
@@ -26,6 +28,7 @@ impl StorageError {
             Self::Missing { tensor }
             | Self::WrongShape { tensor, .. }
             | Self::WrongType { tensor, .. }
+            | Self::BadColumns { tensor, .. }
             | Self::NotAMatrix { tensor, .. } => tensor,
         }
     }

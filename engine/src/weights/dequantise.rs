@@ -5,6 +5,7 @@
 //! first and nothing is fused.
 
 mod codebook_blocks;
+mod float8;
 mod k_blocks;
 mod small_blocks;
 
@@ -39,7 +40,10 @@ pub fn dequantise(weight: WeightType, blocks: &[u8], out: &mut [f32]) {
         WeightType::Iq4Nl => each(blocks, out, codebook_blocks::iq4_nl),
         WeightType::Iq4Xs => each(blocks, out, codebook_blocks::iq4_xs),
         WeightType::Mxfp4 => each(blocks, out, codebook_blocks::mxfp4),
-        WeightType::U8 => unreachable!("a part of a matrix stands for no values"),
+        WeightType::F8x128 => each(blocks, out, float8::f8_128),
+        WeightType::U8 | WeightType::F8E4M3 => {
+            unreachable!("a part of a matrix stands for no values")
+        }
     }
 }
 

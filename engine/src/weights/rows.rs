@@ -2,16 +2,19 @@
 
 use checkpoint::{StoredForm, StoredMatrix, TensorEntry, TensorPart, WeightType};
 
+use super::dequantise::dequantise;
 use super::piece::{Piece, check_length};
 use super::source::WeightSource;
 use super::window::Window;
 use crate::error::EngineError;
 
+mod float8;
 mod plain;
 mod split_mxfp4;
 #[cfg(test)]
 mod tests;
 
+use float8::Float8;
 pub(super) use plain::Plain;
 use split_mxfp4::SplitMxfp4;
 
@@ -58,6 +61,11 @@ pub(super) fn open<'a>(
             let row_blocks = stored.shape[1] as usize / 32;
             Box::new(SplitMxfp4 { codes, scales, view, row_blocks, window, source })
         }
+        StoredForm::Float8 { codes, scales, per } => {
+            let window = window(codes, WeightType::F8x128)?;
+            let columns = stored.shape[1] as usize;
+            Box::new(Float8::open([codes, scales], per, columns, window, source)?)
+        }
     })
 }
 
@@ -75,4 +83,13 @@ fn read_part(
         offset,
         source,
     })
+}
+
+/// All values of a tensor of floats.
+fn read_floats(entry: &TensorEntry, source: &dyn WeightSource) -> Result<Vec<f32>, EngineError> {
+    let mut bytes = vec![0; entry.bytes as usize];
+    read_part(entry, 0, &mut bytes, source)?;
+    let mut values = vec![0.0; bytes.len() / entry.weight_type.block_bytes() as usize];
+    dequantise(entry.weight_type, &bytes, &mut values);
+    Ok(values)
 }

@@ -134,7 +134,14 @@ impl Writer {
             WeightType::Q6K => self.scaled(weight, &[(208, scale / 1370.0)]),
             WeightType::Iq4Nl => self.scaled(weight, &[(0, scale / 67.0)]),
             WeightType::Iq4Xs => self.scaled(weight, &[(0, scale / 1250.0)]),
-            WeightType::U8 => panic!("no matrix"),
+            WeightType::U8 | WeightType::F8E4M3 => panic!("no matrix"),
+            WeightType::F8x128 => {
+                let start = self.file.len();
+                self.scaled(weight, &[]);
+                // Codes below 64 in magnitude: numbers of up to two.
+                self.file[start..].iter_mut().for_each(|code| *code &= 0xbf);
+                self.file[start..start + 4].copy_from_slice(&(scale / 0.52).to_le_bytes());
+            }
             WeightType::Mxfp4 => {
                 let start = self.file.len();
                 self.scaled(weight, &[]);

@@ -92,6 +92,16 @@ impl Lanes for Avx2 {
             let bytes = unsafe { _mm_loadu_si128(at.cast()) };
             [half_powers(bytes), half_powers(_mm_srli_si128::<8>(bytes))]
         };
+        fn load_e4m3(at: *const u8) -> Floats = {
+            // SAFETY: the caller's pointer is valid for 16 bytes.
+            let codes = _mm256_cvtepu8_epi16(unsafe { load_128(at) });
+            // Exponent and mantissa of E4M3 are those of an f16 that is 256 times smaller.
+            let sign = _mm256_slli_epi16::<8>(_mm256_and_si256(codes, _mm256_set1_epi16(0x80)));
+            let rest = _mm256_slli_epi16::<7>(_mm256_and_si256(codes, _mm256_set1_epi16(0x7f)));
+            let halves = _mm256_or_si256(sign, rest);
+            [_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+             _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(halves))]
+        };
         fn splat_f32(value: f32) -> Floats = [_mm256_set1_ps(value); 2];
         fn mul_f32(a: Floats, b: Floats) -> Floats =
             [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])];

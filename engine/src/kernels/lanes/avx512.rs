@@ -59,6 +59,14 @@ impl Lanes for Avx512 {
             let bits = _mm512_max_epi32(_mm512_slli_epi32::<23>(bytes), _mm512_set1_epi32(1 << 22));
             _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0.5))
         };
+        fn load_e4m3(at: *const u8) -> __m512 = {
+            // SAFETY: the caller's pointer is valid for 16 bytes.
+            let codes = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(at.cast()) });
+            // Exponent and mantissa of E4M3 are those of an f16 that is 256 times smaller.
+            let sign = _mm256_slli_epi16::<8>(_mm256_and_si256(codes, _mm256_set1_epi16(0x80)));
+            let rest = _mm256_slli_epi16::<7>(_mm256_and_si256(codes, _mm256_set1_epi16(0x7f)));
+            _mm512_cvtph_ps(_mm256_or_si256(sign, rest))
+        };
         fn splat_f32(value: f32) -> __m512 = _mm512_set1_ps(value);
         fn mul_f32(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
         fn add_f32(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);

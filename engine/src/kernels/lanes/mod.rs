@@ -62,6 +62,8 @@ pub(super) trait Lanes {
     unsafe fn load_bf16(at: *const u8) -> Self::Float;
     /// Half of 2^(e - 127) for each of 16 bytes e, of which none is 255.
     unsafe fn load_half_powers(at: *const u8) -> Self::Float;
+    /// A 256th of each of 16 E4M3 numbers.
+    unsafe fn load_e4m3(at: *const u8) -> Self::Float;
     unsafe fn splat_f32(value: f32) -> Self::Float;
     unsafe fn mul_f32(a: Self::Float, b: Self::Float) -> Self::Float;
     unsafe fn add_f32(a: Self::Float, b: Self::Float) -> Self::Float;

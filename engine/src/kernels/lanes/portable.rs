@@ -60,6 +60,17 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_e4m3(at: *const u8) -> Floats {
+        // SAFETY: the caller's pointer is valid for 16 bytes.
+        let codes = unsafe { at.cast::<[u8; 16]>().read() };
+        // Exponent and mantissa of E4M3 are those of an f16 that is 256 times smaller.
+        codes.map(|code| {
+            let (sign, rest) = (u16::from(code & 0x80) << 8, u16::from(code & 0x7f) << 7);
+            f16::from_bits(sign | rest).to_f32()
+        })
+    }
+
+    #[inline(always)]
     unsafe fn store(a: Floats, at: *mut f32) {
         // SAFETY: the caller's pointer is valid for 16 floats.
         unsafe { at.cast::<Floats>().write_unaligned(a) }

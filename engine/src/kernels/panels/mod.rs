@@ -14,6 +14,7 @@ mod k_scheme;
 mod packed;
 mod panel_type;
 mod product;
+mod scaled_float_scheme;
 #[cfg(target_arch = "x86_64")]
 mod tile_product;
 #[cfg(target_arch = "x86_64")]

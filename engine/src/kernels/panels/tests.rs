@@ -29,7 +29,8 @@ impl Random {
 /// Where a type's block keeps its scale and its factor of mins; `None` for plain floats.
 fn factors(weight: WeightType) -> Option<(usize, Option<usize>)> {
     match weight {
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 | WeightType::U8 => None,
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 | WeightType::F8x128 => None,
+        WeightType::U8 | WeightType::F8E4M3 => None,
         WeightType::Q8_0 | WeightType::Q4_0 | WeightType::Q5_0 => Some((0, None)),
         WeightType::Iq4Nl | WeightType::Iq4Xs | WeightType::Mxfp4 => Some((0, None)),
         WeightType::Q4_1 | WeightType::Q5_1 => Some((0, Some(2))),
@@ -105,11 +106,33 @@ fn plain_product(blocks: &[PlainBlock], x: &[(Vec<i64>, f32)]) -> f32 {
     })
 }
 
+/// As of floats within each block, whose sum is then scaled.
+fn plain_float8_product(row: &[u8], x: &[f32]) -> f32 {
+    row.chunks_exact(132).zip(x.chunks_exact(128)).fold(0.0, |sum, (block, x)| {
+        let unscaled = [&1.0_f32.to_le_bytes(), &block[4..]].concat();
+        let mut sums = [0.0_f32; 2];
+        for (i, (x, weight)) in x.iter().zip(dequantised(WeightType::F8x128, &unscaled)).enumerate()
+        {
+            sums[i % 2] = weight.mul_add(*x, sums[i % 2]);
+        }
+        let scale = f32::from_le_bytes(block[..4].try_into().expect("four"));
+        (sums[0] + sums[1]).mul_add(scale, sum)
+    })
+}
+
 /// `[rows, outputs]`
 fn plain(case: &Case) -> Vec<f32> {
     let Case { weight, columns, file, x } = case;
     let row_bytes = columns / weight.block_elements() as usize * weight.block_bytes() as usize;
     let weights = file.chunks_exact(row_bytes);
+    if *weight == WeightType::F8x128 {
+        let product = |(row, x): (&[u8], &[f32])| plain_float8_product(row, x);
+        let weights: Vec<&[u8]> = weights.collect();
+        return x
+            .chunks_exact(*columns)
+            .flat_map(|x| weights.iter().map(move |row| product((*row, x))))
+            .collect();
+    }
     if factors(*weight).is_none() {
         let weights: Vec<Vec<f32>> = weights.map(|row| dequantised(*weight, row)).collect();
         let product = |x: &[f32], weights: &[f32]| {
@@ -157,6 +180,10 @@ impl Case {
                     block.copy_from_slice(&random.signed().to_le_bytes());
                 }
                 None if weight == WeightType::F16 => half(0),
+                None if weight == WeightType::F8x128 => {
+                    block.iter_mut().for_each(|code| *code &= 0xf7);
+                    block[..4].copy_from_slice(&(0.01 * random.signed()).to_le_bytes());
+                }
                 None => block[1] = block[1] & 0x80 | 0x3d,
             }
         }
@@ -171,6 +198,7 @@ impl Case {
             let kept = block.to_vec();
             match weight {
                 WeightType::F32 | WeightType::F16 | WeightType::BF16 => {}
+                WeightType::F8x128 => block[4..].fill(codes & 0xfe),
                 WeightType::Q6K => {
                     block[..192].fill(codes);
                     block[192..208].fill(if codes == 0 { 0x80 } else { 0x7f });
@@ -329,6 +357,7 @@ fn a_scale_that_is_not_finite_is_told() {
             WeightType::F32 => case.file[at + 2..].copy_from_slice(&[0x80, 0x7f]),
             WeightType::BF16 => case.file[at..at + 2].copy_from_slice(&[0x80, 0x7f]),
             WeightType::Mxfp4 => case.file[at] = 0xff,
+            WeightType::F8x128 => case.file[at + 131] = 0x7f,
             _ => case.file[at..at + 2].copy_from_slice(&[0x00, 0x7c]),
         }
         let mut packed = PackedMatrix::zeroed(weight, 16, 512).expect("memory");

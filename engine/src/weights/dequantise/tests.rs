@@ -1,4 +1,4 @@
-//! Every block format against the values that the `gguf` Python package gives.
+//! Every block format against the values that the `gguf` Python package gives, or a plain script.
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! The stored types, each with its place in a panel.
 
 mod codebooks;
+mod float8;
 mod floats;
 mod q6_k;
 mod q8_0;
@@ -9,6 +10,7 @@ mod small_blocks;
 mod two_bits;
 
 pub(super) use codebooks::{Iq4Nl, Iq4Xs, Mxfp4};
+pub(super) use float8::F8x128;
 pub(super) use floats::{BF16, F16, F32};
 pub(super) use q6_k::Q6K;
 pub(super) use q8_0::Q8_0;
