@@ -16,6 +16,7 @@ mod quantisation;
 mod rope_config;
 mod safetensors;
 mod shards;
+mod surplus_biases;
 mod tensor_names;
 mod tokenizer_files;
 
@@ -29,13 +30,14 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let spec = config::spec(&config_path, &config)?;
     let fields = json_file::Fields { path: &config_path, map: &config };
     let quantisation = quantisation::read(&fields)?;
-    let naming = tensor_names::Naming { architecture: spec.architecture };
+    let naming = tensor_names::Naming { architecture: spec.architecture, quantisation };
     let (files, mut tensors) = shards::read(folder, naming)?;
     // A tied model may still carry a copy of its embedding as a head; the tie is what counts.
     if spec.tied_embeddings {
         tensors.retain(|tensor| tensor.name != "output.weight");
     }
     drop_draft_layers(&fields, &spec, &mut tensors)?;
+    surplus_biases::drop_zeros(&spec, &files, &mut tensors)?;
     let label = quantisation.label();
     let (spec, tensors) = layout::check(spec, folder, &files, tensors, label)?;
     let name = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());

@@ -27,7 +27,10 @@ pub use error::CheckpointError;
 pub use layout::{ExpectedTensor, expected_tensors};
 pub use manifest::{ChunkEntry, FileEntry, Manifest};
 pub use shard::{TensorPart, part_of};
-pub use stored::{Float8Scales, RowView, StorageError, StoredForm, StoredMatrix, StoredVector};
+pub use stored::{
+    Float8Scales, Int4Layout, Int4Parts, RowView, StorageError, StoredForm, StoredMatrix,
+    StoredVector,
+};
 pub use tensor::{TensorEntry, TensorPlace};
 pub use text_assets::{GgufVocabulary, NamedToken, TextAssets, TokenKind, Vocabulary};
 pub use weight_type::WeightType;

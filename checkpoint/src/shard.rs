@@ -82,8 +82,10 @@ fn wide(range: &Range<u32>, width: u32) -> Range<u64> {
 /// The smallest parts that cut no block of these tensors.
 pub fn share_units(spec: &ModelSpec, tensors: &[TensorEntry]) -> ShareUnits {
     let block = |part: &str| {
-        let of_part = tensors.iter().filter(|tensor| tensor.name.contains(part));
-        of_part.map(column_block).max().unwrap_or(1)
+        let of_part = (0..tensors.len())
+            .filter(|i| tensors[*i].name.contains(part))
+            .map(|i| column_block(&tensors[i..]));
+        of_part.max().unwrap_or(1)
     };
     let attention = spec.attention;
     let value_dim = attention.latent.map_or(attention.head_dim, |latent| latent.value_dim);

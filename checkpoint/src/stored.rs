@@ -7,8 +7,10 @@ use crate::tensor::TensorEntry;
 use crate::weight_type::WeightType;
 
 mod error;
+mod int4;
 
 pub use error::StorageError;
+pub use int4::{Int4Layout, Int4Parts};
 
 /// Where the values of a matrix are.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub enum StoredForm<'a> {
     Mxfp4 { codes: &'a TensorEntry, scales: &'a TensorEntry, rows: RowView },
     /// `name.weight` in E4M3 and `name.scales`, which its numbers are multiplied by.
     Float8 { codes: &'a TensorEntry, scales: &'a TensorEntry, per: Float8Scales },
+    /// GPTQ and AWQ.
+    Int4(Int4Parts<'a>),
 }
 
 /// What one of the scales of 8-bit floats belongs to.
@@ -82,6 +86,10 @@ impl<'a> StoredMatrix<'a> {
         }
         let missing = || StorageError::Missing { tensor: name.to_owned() };
         let stem = name.strip_suffix(".weight").ok_or_else(missing)?;
+        if let Some(parts) = Int4Parts::find(stem, &find)? {
+            let (parts, shape) = parts.checked()?;
+            return Ok(Self { shape, form: StoredForm::Int4(parts) });
+        }
         let own = (stem.to_owned(), RowView::ALL);
         for (stem, view) in [own].into_iter().chain(in_turn(stem)) {
             if let Some(codes) = find(&format!("{stem}.mxfp4_blocks")) {
@@ -112,9 +120,12 @@ impl<'a> StoredMatrix<'a> {
     /// The tensors that hold it, a shared one for each matrix that is in it.
     pub fn entries(&self) -> impl Iterator<Item = &'a TensorEntry> + use<'a> {
         let all = match self.form {
-            StoredForm::Plain(entry) => [Some(entry), None],
+            StoredForm::Plain(entry) => [Some(entry), None, None, None],
             StoredForm::Mxfp4 { codes, scales, .. } | StoredForm::Float8 { codes, scales, .. } => {
-                [Some(codes), Some(scales)]
+                [Some(codes), Some(scales), None, None]
+            }
+            StoredForm::Int4(parts) => {
+                [Some(parts.codes), Some(parts.zeros), Some(parts.scales), parts.order]
             }
         };
         all.into_iter().flatten()
@@ -124,8 +135,20 @@ impl<'a> StoredMatrix<'a> {
 /// Bytes of a block's codes.
 const MXFP4_BYTES: u64 = 16;
 
-/// Columns that a cut through the matrix of `tensor` must not part.
-pub(crate) fn column_block(tensor: &TensorEntry) -> u64 {
+/// Tensors that a matrix may consist of.
+const PARTS_MAX: usize = 4;
+
+/// Columns that a cut through the matrix whose parts come first in `tensors` must not part.
+pub(crate) fn column_block(tensors: &[TensorEntry]) -> u64 {
+    let Some(tensor) = tensors.first() else { return 1 };
+    let stem = tensor.name.strip_suffix("gptq_codes").or(tensor.name.strip_suffix("awq_codes"));
+    if let Some(stem) = stem {
+        let find = |name: &str| tensors.iter().take(PARTS_MAX).find(|tensor| tensor.name == name);
+        let stored = StoredMatrix::find(&format!("{stem}weight"), find);
+        if let Ok(StoredMatrix { form: StoredForm::Int4(parts), .. }) = stored {
+            return parts.group;
+        }
+    }
     if tensor.name.ends_with(".mxfp4_blocks") {
         return 2 * MXFP4_BYTES;
     }

@@ -55,15 +55,23 @@ pub enum WeightType {
     /// 128 floats of 8 bits (E4M3) behind their scale in f32.
     #[serde(rename = "F8_128")]
     F8x128,
+    /// 4-bit codes in groups of 32, 64 or 128 behind an f16 scale and the code of zero.
+    #[serde(rename = "INT4_32")]
+    Int4x32,
+    #[serde(rename = "INT4_64")]
+    Int4x64,
+    #[serde(rename = "INT4_128")]
+    Int4x128,
     /// Parts of a matrix that lies in several tensors (`StoredMatrix`): never a matrix alone.
     U8,
     #[serde(rename = "F8_E4M3")]
     F8E4M3,
+    I32,
 }
 
 impl WeightType {
     /// Those that a matrix is made of; the others are parts of one.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -81,6 +89,9 @@ impl WeightType {
         Self::Iq4Xs,
         Self::Mxfp4,
         Self::F8x128,
+        Self::Int4x32,
+        Self::Int4x64,
+        Self::Int4x128,
     ];
 
     pub const fn block_elements(self) -> u64 {
@@ -122,7 +133,11 @@ impl WeightType {
             Self::Iq4Xs => ("IQ4_XS", 256, 136, 23),
             Self::Mxfp4 => ("MXFP4", 32, 17, 39),
             Self::F8x128 => ("F8_128", 128, 132, NOT_IN_GGUF),
+            Self::Int4x32 => ("INT4_32", 32, 19, NOT_IN_GGUF),
+            Self::Int4x64 => ("INT4_64", 64, 35, NOT_IN_GGUF),
+            Self::Int4x128 => ("INT4_128", 128, 67, NOT_IN_GGUF),
             Self::U8 => ("U8", 1, 1, NOT_IN_GGUF),
+            Self::I32 => ("I32", 1, 4, NOT_IN_GGUF),
             Self::F8E4M3 => ("F8_E4M3", 1, 1, NOT_IN_GGUF),
         }
     }

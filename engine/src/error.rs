@@ -43,6 +43,16 @@ pub enum EngineError {
     /// What the device's library says.
     #[error("device: {0}")]
     Device(String),
+    #[error(
+        "tensor `{name}` puts a column into group {found} where one of group {expected} must \
+         follow: expected {group} columns in each"
+    )]
+    BadGroups { name: String, group: u64, found: u32, expected: u64 },
+    #[error(
+        "tensor `{name}` has its columns in an order of their own (desc_act): {columns} of them \
+         alone cannot be loaded, take whole stages or another file"
+    )]
+    OrderedColumns { name: String, columns: u64 },
     #[error("no memory for {bytes} bytes of {what}")]
     OutOfMemory { what: &'static str, bytes: u64 },
 

@@ -15,6 +15,13 @@ pub(super) enum Quantisation {
     Mxfp4,
     /// Matrices in E4M3 with scales.
     Float8,
+    /// Matrices in 4-bit codes with scales and zeros of groups; the first version of the format
+    /// stores zeros less one.
+    Gptq {
+        zeros_less_one: bool,
+    },
+    /// The same, in another order.
+    Awq,
 }
 
 impl Quantisation {
@@ -24,6 +31,8 @@ impl Quantisation {
             Self::None => None,
             Self::Mxfp4 => Some("MXFP4".to_owned()),
             Self::Float8 => Some("FP8".to_owned()),
+            Self::Gptq { .. } => Some("GPTQ 4-bit".to_owned()),
+            Self::Awq => Some("AWQ 4-bit".to_owned()),
         }
     }
 }
@@ -39,8 +48,11 @@ pub(super) fn read(config: &Fields<'_>) -> Result<Quantisation, CheckpointError>
     match method {
         "mxfp4" => Ok(Quantisation::Mxfp4),
         "fp8" => float8(&fields),
+        "gptq" => gptq(&fields),
+        "awq" => awq(&fields),
         other => {
-            let expected = "`mxfp4` or `fp8`; else take the unquantised folder, or a GGUF file";
+            let expected =
+                "`mxfp4`, `fp8`, `gptq` or `awq`; else take the unquantised folder, or a GGUF file";
             Err(fields.bad("quantization_config.quant_method", other, expected))
         }
     }
@@ -57,4 +69,41 @@ fn float8(fields: &Fields<'_>) -> Result<Quantisation, CheckpointError> {
         return Err(fields.bad("quantization_config.weight_block_size", block, "[128, 128]"));
     }
     Ok(Quantisation::Float8)
+}
+
+/// Group sizes are seen by the scales; whether columns are in an order of their own by `g_idx`.
+fn gptq(fields: &Fields<'_>) -> Result<Quantisation, CheckpointError> {
+    four_bits(fields, "bits")?;
+    let format = match fields.string("checkpoint_format")? {
+        Some(format) => format,
+        None => "gptq",
+    };
+    match format {
+        "gptq" => Ok(Quantisation::Gptq { zeros_less_one: true }),
+        "gptq_v2" => Ok(Quantisation::Gptq { zeros_less_one: false }),
+        other => {
+            let field = "quantization_config.checkpoint_format";
+            Err(fields.bad(field, other, "`gptq` or `gptq_v2`"))
+        }
+    }
+}
+
+fn awq(fields: &Fields<'_>) -> Result<Quantisation, CheckpointError> {
+    // AutoAWQ's own files say `w_bit`.
+    let field = if fields.get("w_bit").is_some() { "w_bit" } else { "bits" };
+    four_bits(fields, field)?;
+    if let Some(version) =
+        fields.string("version")?.filter(|version| !version.eq_ignore_ascii_case("gemm"))
+    {
+        return Err(fields.bad("quantization_config.version", version, "`gemm`"));
+    }
+    if fields.bool("zero_point")? == Some(false) {
+        return Err(fields.bad("quantization_config.zero_point", false, "true"));
+    }
+    Ok(Quantisation::Awq)
+}
+
+fn four_bits(fields: &Fields<'_>, field: &str) -> Result<(), CheckpointError> {
+    let bits = fields.need_u32(field)?;
+    if bits == 4 { Ok(()) } else { Err(fields.bad(&format!("{FIELD}.{field}"), bits, "4")) }
 }

@@ -58,7 +58,7 @@ where
             path: source.path().to_owned(),
             tensor: name.to_owned(),
             found: dtype.chars().take(40).collect(),
-            supported: "F32, F16, BF16, F8_E4M3, U8".to_owned(),
+            supported: "F32, F16, BF16, F8_E4M3, I32, U8".to_owned(),
         });
     };
     let numbers = |field: &str| -> Option<Vec<u64>> {
@@ -96,6 +96,7 @@ fn weight_type(dtype: &str) -> Option<WeightType> {
         "F16" => Some(WeightType::F16),
         "BF16" => Some(WeightType::BF16),
         "U8" => Some(WeightType::U8),
+        "I32" => Some(WeightType::I32),
         "F8_E4M3" => Some(WeightType::F8E4M3),
         _ => None,
     }

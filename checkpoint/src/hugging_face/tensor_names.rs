@@ -2,10 +2,13 @@
 
 use protocol::model_spec::Architecture;
 
+use super::quantisation::Quantisation;
+
 /// What decides how a folder's tensors are called.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Naming {
     pub(super) architecture: Architecture,
+    pub(super) quantisation: Quantisation,
 }
 
 impl Naming {
@@ -26,7 +29,7 @@ impl Naming {
         if name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".input_scale") {
             return None;
         }
-        if let Some((stem, ending)) = part_of_matrix(name) {
+        if let Some((stem, ending)) = self.part_of_matrix(name) {
             let whole = self.canonical(&format!("{stem}.weight"))?;
             let own = whole.strip_suffix(".weight").filter(|own| *own != stem);
             return Some(own.map_or_else(|| name.to_owned(), |own| format!("{own}.{ending}")));
@@ -40,23 +43,32 @@ impl Naming {
         Some(canonical.unwrap_or_else(|| name.to_owned()))
     }
 
+    /// The name of a matrix without its ending, and what its part is called.
+    fn part_of_matrix(self, name: &str) -> Option<(&str, &'static str)> {
+        let (stem, ending) = name.rsplit_once('.')?;
+        let ending = match (ending, self.quantisation) {
+            // Named for what the numbers were divided by; both are what they are multiplied by.
+            ("weight_scale_inv" | "weight_scale", Quantisation::Float8) => "scales",
+            ("scales", Quantisation::Gptq { .. } | Quantisation::Awq) => "scales",
+            // Quantisers write one for every matrix.
+            ("bias", Quantisation::Gptq { .. } | Quantisation::Awq) => "bias",
+            ("qweight", Quantisation::Gptq { .. }) => "gptq_codes",
+            ("qzeros", Quantisation::Gptq { zeros_less_one: true }) => "gptq_zeros_less_one",
+            ("qzeros", Quantisation::Gptq { zeros_less_one: false }) => "gptq_zeros",
+            ("g_idx", Quantisation::Gptq { .. }) => "gptq_groups",
+            ("qweight", Quantisation::Awq) => "awq_codes",
+            ("qzeros", Quantisation::Awq) => "awq_zeros",
+            _ => return None,
+        };
+        Some((stem, ending))
+    }
+
     fn part(self, part: &str) -> Option<String> {
         if let Some(norm) = norm_of_four(part).filter(|_| self.architecture.has_post_norms()) {
             return Some(norm.to_owned());
         }
         layer_part(part).map(str::to_owned).or_else(|| expert_part(part))
     }
-}
-
-/// The name of a matrix without its ending, and what its part is called.
-fn part_of_matrix(name: &str) -> Option<(&str, &'static str)> {
-    let (stem, ending) = name.rsplit_once('.')?;
-    let ending = match ending {
-        // Named for what the numbers were divided by; both are what they are multiplied by.
-        "weight_scale_inv" | "weight_scale" => "scales",
-        _ => return None,
-    };
-    Some((stem, ending))
 }
 
 fn whole_model(name: &str) -> Option<&'static str> {

@@ -25,6 +25,12 @@ pub(super) fn cut(
             all.push(tensor);
             continue;
         };
+        let turned = ["gptq_groups", "gptq_codes", "awq_codes"];
+        if turned.iter().any(|ending| tensor.name.ends_with(ending)) {
+            let path = files.get(tensor.file as usize).map_or(path, PathBuf::as_path).to_owned();
+            let reason = "several matrices in one, which 4-bit codes cannot be cut into".to_owned();
+            return Err(CheckpointError::BadTensor { path, tensor: tensor.name, reason });
+        }
         if tensor.name.ends_with(".scales") && !to_scales(&mut parts) {
             let path = files.get(tensor.file as usize).map_or(path, PathBuf::as_path).to_owned();
             let reason = format!("not of whole blocks of {FLOAT8_BLOCK} rows in each of its parts");

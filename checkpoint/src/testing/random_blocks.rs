@@ -97,11 +97,6 @@ fn fill_block(block: &mut [u8], tensor: &TensorPlan, random: &mut Random) {
         }
         WeightType::Iq4Xs => put(0, deviation / 1249.0),
         // Only powers of two: the next below.
-        WeightType::F8x128 => {
-            // Codes below 64 in magnitude: numbers of up to two.
-            block.iter_mut().for_each(|code| *code &= 0xbf);
-            block[..4].copy_from_slice(&(deviation / 0.52).to_le_bytes());
-        }
         WeightType::Mxfp4 => block[0] = (128.0 + (deviation / 5.86).log2()).clamp(2.0, 250.0) as u8,
         _ => put(208, deviation / 1365.0),
     }

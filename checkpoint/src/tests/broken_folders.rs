@@ -54,7 +54,14 @@ fn settings_that_no_recipe_knows_are_refused_by_name() {
     );
     configured("hidden_act", json!("gelu"), &["hidden_act", "silu"]);
     let bits = json!({"quant_method": "bitsandbytes"});
-    configured("quantization_config", bits, &["config.json", "bitsandbytes", "`mxfp4`", "GGUF"]);
+    configured("quantization_config", bits, &["config.json", "bitsandbytes", "`gptq`", "GGUF"]);
+    let bits = |bits: u32| json!({"quant_method": "gptq", "bits": bits, "group_size": 128});
+    configured("quantization_config", bits(3), &["config.json", "config.bits", "3", "expected 4"]);
+    configured("quantization_config", bits(8), &["config.json", "config.bits", "8", "expected 4"]);
+    let version = json!({"quant_method": "awq", "bits": 4, "version": "gemv"});
+    configured("quantization_config", version, &["config.version", "gemv", "`gemm`"]);
+    let block = json!({"quant_method": "fp8", "weight_block_size": [64, 64]});
+    configured("quantization_config", block, &["weight_block_size", "[64,64]", "[128, 128]"]);
     configured("quantization_config", json!(4), &["quantization_config", "an object"]);
     configured("attention_bias", json!(true), &["attention_bias"]);
     configured("hidden_size", json!("big"), &["hidden_size", "big"]);
@@ -131,4 +138,44 @@ fn a_tensor_that_the_index_promises_must_be_there() {
         fs::write(path, index.to_string()).expect("written");
     };
     check("golden/llama-gqa-rope-scaled", promise, &["model.layers.9.mlp.up_proj.weight"]);
+}
+
+/// Renames a tensor of a folder: as long as it was.
+fn renamed(folder: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let path = folder.join("model.safetensors");
+    let mut bytes = fs::read(&path).expect("readable");
+    let at = bytes.windows(from.len()).position(|window| window == from.as_bytes());
+    let at = at.expect("the name is there");
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    fs::write(&path, bytes).expect("written");
+}
+
+#[test]
+fn a_quantised_matrix_without_one_of_its_parts_is_named() {
+    let gone = |from: &'static str, to: &'static str| move |f: &Path| renamed(f, from, to);
+    let lost = |part: &'static str| {
+        let from: String = format!("model.layers.1.mlp.down_proj.{part}");
+        let to = format!("model.layers.1.mlp.down_prox.{part}");
+        move |folder: &Path| renamed(folder, &from, &to)
+    };
+    let wanted = |part: &'static str| ["blk.1.ffn_down.", part];
+    check("golden/qwen2-gptq", lost("scales"), &wanted("scales"));
+    check("golden/qwen2-gptq", lost("qzeros"), &wanted("gptq_zeros"));
+    check("golden/qwen2-gptq", lost("qweight"), &wanted("weight"));
+    check("golden/llama-awq", lost("qzeros"), &wanted("awq_zeros"));
+    let fp8 = "model.layers.0.mlp.up_proj.weight_scale_inv";
+    let other = "model.layers.0.mlp.up_prox.weight_scale_inv";
+    check("golden/llama-fp8", gone(fp8, other), &["blk.0.ffn_up.scales", "missing"]);
+    let scales = "model.layers.0.mlp.experts.down_proj_scales";
+    let other = "model.layers.0.mlp.experts.down_prox_scales";
+    check("golden/gpt-oss", gone(scales, other), &["blk.0.ffn_down.0.mxfp4_scales", "missing"]);
+}
+
+#[test]
+fn a_configuration_of_other_sizes_than_the_codes_is_told() {
+    let wider = |f: &Path| set(f, "config.json", "intermediate_size", json!(160));
+    check("golden/qwen2-gptq", wider, &["ffn_gate", "[96, 64]", "[160, 64]"]);
+    check("golden/llama-awq", wider, &["ffn_gate", "[128, 64]", "[160, 64]"]);
+    check("golden/llama-fp8", wider, &["ffn_gate", "[256, 128]", "[160, 128]"]);
 }

@@ -9,7 +9,7 @@ use crate::{Manifest, WeightType, open};
 #[test]
 fn every_weight_type_opens_in_both_families() {
     for architecture in [Architecture::Llama, Architecture::Qwen2] {
-        for kind in WeightType::ALL {
+        for kind in WeightType::ALL.into_iter().filter(|kind| kind.ggml_number().is_some()) {
             let (_folder, path) = tiny_file(architecture, kind);
             let model = open(&path).unwrap_or_else(|e| panic!("{architecture} {kind}: {e}"));
             assert_eq!(model.spec.weight_label, kind.name());

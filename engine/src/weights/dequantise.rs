@@ -6,6 +6,7 @@
 
 mod codebook_blocks;
 mod float8;
+mod grouped_nibbles;
 mod k_blocks;
 mod small_blocks;
 
@@ -41,7 +42,10 @@ pub fn dequantise(weight: WeightType, blocks: &[u8], out: &mut [f32]) {
         WeightType::Iq4Xs => each(blocks, out, codebook_blocks::iq4_xs),
         WeightType::Mxfp4 => each(blocks, out, codebook_blocks::mxfp4),
         WeightType::F8x128 => each(blocks, out, float8::f8_128),
-        WeightType::U8 | WeightType::F8E4M3 => {
+        WeightType::Int4x32 => each(blocks, out, grouped_nibbles::int4::<19, 32>),
+        WeightType::Int4x64 => each(blocks, out, grouped_nibbles::int4::<35, 64>),
+        WeightType::Int4x128 => each(blocks, out, grouped_nibbles::int4::<67, 128>),
+        WeightType::U8 | WeightType::F8E4M3 | WeightType::I32 => {
             unreachable!("a part of a matrix stands for no values")
         }
     }

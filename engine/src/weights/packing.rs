@@ -44,7 +44,10 @@ pub(super) fn read_packed(
         }
         Ok(())
     })?;
-    Ok(packed)
+    Ok(match from.order() {
+        Some(order) => packed.with_order(order),
+        None => packed,
+    })
 }
 
 struct Reader<'a> {

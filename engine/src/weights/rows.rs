@@ -9,12 +9,14 @@ use super::window::Window;
 use crate::error::EngineError;
 
 mod float8;
+mod int4;
 mod plain;
 mod split_mxfp4;
 #[cfg(test)]
 mod tests;
 
 use float8::Float8;
+use int4::Int4;
 pub(super) use plain::Plain;
 use split_mxfp4::SplitMxfp4;
 
@@ -31,6 +33,11 @@ pub(super) trait MatrixRows: Sync {
 
     /// Bytes of the files that are these rows'.
     fn stored_bytes(&self) -> u64;
+
+    /// Which column stands at each place of a row, where they are not in their own order.
+    fn order(&self) -> Option<&[u32]> {
+        None
+    }
 
     /// Writes the rows from `first` on to `blocks`, which takes whole rows; `stored` is space.
     fn read(
@@ -60,6 +67,11 @@ pub(super) fn open<'a>(
             let window = window(codes, WeightType::Mxfp4)?;
             let row_blocks = stored.shape[1] as usize / 32;
             Box::new(SplitMxfp4 { codes, scales, view, row_blocks, window, source })
+        }
+        StoredForm::Int4(parts) => {
+            let weight = parts.blocks();
+            let window = window(parts.codes, weight)?;
+            Box::new(Int4::open(parts, stored.shape, (window, weight), source)?)
         }
         StoredForm::Float8 { codes, scales, per } => {
             let window = window(codes, WeightType::F8x128)?;

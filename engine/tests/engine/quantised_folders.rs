@@ -4,8 +4,9 @@
 use crate::golden_logits::{fixture, load, logits_of, reference};
 
 /// Folders of `fixtures/golden`, and how far logits may be from the reference's: products with
-/// 4-bit codes round their input to eight bits.
-const FOLDERS: [(&str, f32); 1] = [("gpt-oss", 0.02)];
+/// 4-bit codes round their input to eight bits, those with 8-bit floats round nothing.
+const FOLDERS: [(&str, f32); 4] =
+    [("gpt-oss", 0.02), ("llama-fp8", 1e-5), ("qwen2-gptq", 0.02), ("llama-awq", 0.02)];
 
 #[test]
 fn logits_are_near_those_of_an_f32_forward_over_the_dequantised_weights() {

@@ -123,6 +123,11 @@ impl Writer {
             WeightType::Q8_0 => self.scaled(weight, &[(0, scale / 74.0)]),
             WeightType::Q4_0 => self.scaled(weight, &[(0, scale / 4.6)]),
             WeightType::Q4_1 => self.scaled(weight, &[(0, scale / 4.6), (2, -scale * 7.5 / 4.6)]),
+            WeightType::Int4x32 | WeightType::Int4x64 | WeightType::Int4x128 => {
+                let start = self.file.len();
+                self.scaled(weight, &[(0, scale / 4.6)]);
+                self.file[start + 2] = 5 + self.file[start + 2] % 6;
+            }
             WeightType::Q5_0 => self.scaled(weight, &[(0, scale / 9.2)]),
             WeightType::Q5_1 => self.scaled(weight, &[(0, scale / 9.2), (2, -scale * 15.5 / 9.2)]),
             WeightType::Q2K => self.scaled(weight, &[(80, scale / 14.0), (82, scale * 1.5 / 14.0)]),
@@ -134,7 +139,7 @@ impl Writer {
             WeightType::Q6K => self.scaled(weight, &[(208, scale / 1370.0)]),
             WeightType::Iq4Nl => self.scaled(weight, &[(0, scale / 67.0)]),
             WeightType::Iq4Xs => self.scaled(weight, &[(0, scale / 1250.0)]),
-            WeightType::U8 | WeightType::F8E4M3 => panic!("no matrix"),
+            WeightType::U8 | WeightType::F8E4M3 | WeightType::I32 => panic!("no matrix"),
             WeightType::F8x128 => {
                 let start = self.file.len();
                 self.scaled(weight, &[]);

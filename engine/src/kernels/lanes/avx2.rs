@@ -19,6 +19,11 @@ impl Lanes for Avx2 {
             // SAFETY: the caller's pointer is valid for 64 bytes.
             unsafe { [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())] }
         };
+        fn load_bytes(at: *const u8) -> Ints = {
+            // SAFETY: the caller's pointer is valid for 16 bytes.
+            let bytes = unsafe { load_128(at) };
+            [_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes))]
+        };
         fn prefetch(at: *const u8) = _mm_prefetch::<_MM_HINT_T0>(at.cast());
         fn splat(value: i32) -> Ints = [_mm256_set1_epi32(value); 2];
         fn and(a: Ints, b: Ints) -> Ints =

@@ -14,6 +14,10 @@ impl Lanes for Avx512 {
     operations! { "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni";
         // SAFETY: the caller's pointer is valid for 64 bytes.
         fn load(at: *const u8) -> __m512i = unsafe { _mm512_loadu_si512(at.cast()) };
+        fn load_bytes(at: *const u8) -> __m512i = {
+            // SAFETY: the caller's pointer is valid for 16 bytes.
+            _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(at.cast()) })
+        };
         fn prefetch(at: *const u8) = _mm_prefetch::<_MM_HINT_T0>(at.cast());
         fn splat(value: i32) -> __m512i = _mm512_set1_epi32(value);
         fn and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);

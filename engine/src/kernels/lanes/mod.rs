@@ -30,6 +30,8 @@ pub(super) trait Lanes {
     const RAISED: bool;
 
     unsafe fn load(at: *const u8) -> Self::Int;
+    /// 16 bytes without a sign, one to a lane.
+    unsafe fn load_bytes(at: *const u8) -> Self::Int;
     /// Asks for the cache line at `at`, which need not exist.
     unsafe fn prefetch(at: *const u8);
     unsafe fn splat(value: i32) -> Self::Int;

@@ -60,6 +60,12 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_bytes(at: *const u8) -> Ints {
+        // SAFETY: the caller's pointer is valid for 16 bytes.
+        unsafe { at.cast::<[u8; 16]>().read() }.map(i32::from)
+    }
+
+    #[inline(always)]
     unsafe fn load_e4m3(at: *const u8) -> Floats {
         // SAFETY: the caller's pointer is valid for 16 bytes.
         let codes = unsafe { at.cast::<[u8; 16]>().read() };

@@ -1,4 +1,5 @@
-//! Blocks of 32 values with a scale each: `d * (code - centre)` or `d * code + min`.
+//! Blocks of 32 values with a scale each: `d * (code - centre)`, with one centre for all or a zero
+//! per block, or `d * code + min`.
 //!
 //! The dot product of a block is exact; then one fused multiply-add per 32 columns, and one more
 //! for the min.
@@ -25,6 +26,9 @@ pub(super) trait BlockQuant: PanelType {
     /// Whether the codes are signed bytes raised by 128.
     const WIDE: bool = false;
 
+    /// Whether each block has the code that stands for zero, without a centre.
+    const ZEROS: bool = false;
+
     /// Codes of block `block` of the unit.
     ///
     /// # Safety
@@ -37,6 +41,15 @@ pub(super) trait BlockQuant: PanelType {
     /// As `codes`.
     unsafe fn scale<V: Lanes>(unit: *const u8, block: usize) -> V::Float;
 
+    /// The code of zero in each lane, in a type that has it: below 16.
+    ///
+    /// # Safety
+    /// As `codes`.
+    unsafe fn zero<V: Lanes>(_unit: *const u8, _block: usize) -> V::Int {
+        // SAFETY: the caller's promise.
+        unsafe { V::splat(0) }
+    }
+
     /// The min of a block, in a type that has it.
     ///
     /// # Safety
@@ -44,6 +57,22 @@ pub(super) trait BlockQuant: PanelType {
     unsafe fn min<V: Lanes>(_unit: *const u8, _block: usize) -> V::Float {
         // SAFETY: the caller's promise.
         unsafe { V::splat_f32(0.0) }
+    }
+}
+
+/// As `BlockQuant::zero`, or the centre of the codes.
+///
+/// # Safety
+/// As `BlockQuant::codes`.
+#[inline(always)]
+unsafe fn centre<V: Lanes, T: BlockQuant>(unit: *const u8, block: usize) -> V::Int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (T::ZEROS, T::MINS) {
+            (true, _) => T::zero::<V>(unit, block),
+            (_, true) => V::splat(0),
+            _ => V::splat(1 << T::CENTRE_BITS),
+        }
     }
 }
 
@@ -94,10 +123,9 @@ impl<T: BlockQuant> Scheme for BlockScheme<T> {
     unsafe fn dequantise<V: Lanes>(unit: *const u8, out: *mut f32) {
         // SAFETY: the caller's promise; the loop covers the unit's columns.
         unsafe {
-            let centre = V::splat(if T::MINS { 0 } else { 1 << T::CENTRE_BITS });
             for column in 0..T::UNIT_COLUMNS {
                 let block = column / BLOCK;
-                let codes = T::codes::<V>(unit, block);
+                let (codes, centre) = (T::codes::<V>(unit, block), centre::<V, T>(unit, block));
                 let code = V::sub(byte::<V>(codes[column % BLOCK / 4], column % 4), centre);
                 let scaled = V::mul_f32(T::scale::<V>(unit, block), V::to_float(code));
                 let value = match T::MINS {
@@ -126,13 +154,17 @@ unsafe fn add_block<V: Lanes, T: BlockQuant, const M: usize>(
     unsafe {
         let codes = T::codes::<V>(unit, block);
         let scale = T::scale::<V>(unit, block);
+        let zero = if T::ZEROS { T::zero::<V>(unit, block) } else { V::splat(0) };
         for (m, acc) in acc.iter_mut().enumerate() {
             let row = rows.add(m);
             let x = (*row).values.as_ptr().add(place * BLOCK);
             let minus_sum = V::splat(*(*row).sums.as_ptr().add(place));
             let dx = V::splat_f32(*(*row).scales.as_ptr().add(place));
             let mut sum = dot::<V, M, 8>(T::WIDE, &codes, 0, x);
-            if !T::MINS && (!T::WIDE || V::RAISED) {
+            if T::ZEROS {
+                // Both fit 16 bits; the upper halves of the zeros are none.
+                sum = V::dot_pairs(sum, zero, minus_sum);
+            } else if !T::MINS && (!T::WIDE || V::RAISED) {
                 sum = V::add(sum, V::shl32(minus_sum, T::CENTRE_BITS));
             }
             *acc = V::fma(V::to_float(sum), V::mul_f32(scale, dx), *acc);

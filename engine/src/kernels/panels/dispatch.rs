@@ -3,8 +3,8 @@
 use checkpoint::WeightType;
 
 use super::formats::{
-    BF16, F8x128, F16, F32, Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K,
-    Q8_0,
+    BF16, F8x128, F16, F32, Int4x32, Int4x64, Int4x128, Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4_0, Q4_1,
+    Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0,
 };
 use super::input::{InputKind, PanelInput};
 use super::panel_type::{Lane, PANEL_ROWS, PanelType, Scheme};
@@ -67,7 +67,10 @@ macro_rules! for_type {
             WeightType::Iq4Xs => $function::<Iq4Xs>($($arg),*),
             WeightType::Mxfp4 => $function::<Mxfp4>($($arg),*),
             WeightType::F8x128 => $function::<F8x128>($($arg),*),
-            WeightType::U8 | WeightType::F8E4M3 => {
+            WeightType::Int4x32 => $function::<Int4x32>($($arg),*),
+            WeightType::Int4x64 => $function::<Int4x64>($($arg),*),
+            WeightType::Int4x128 => $function::<Int4x128>($($arg),*),
+            WeightType::U8 | WeightType::F8E4M3 | WeightType::I32 => {
                 unreachable!("a part of a matrix is never packed")
             }
         }

@@ -1,6 +1,6 @@
 //! Products with weights of every stored type, from panels of 16 weight rows.
 //!
-//! A type (`formats`) says how its blocks lie in a panel and how its codes come out of it; three
+//! A type (`formats`) says how its blocks lie in a panel and how its codes come out of it; four
 //! schemes of arithmetic say what is summed in which order; `lanes` are the instructions. Each
 //! output has one order of accumulation: exact integers, joined by one fused multiply-add per
 //! block with ascending columns. It is the same for any number of rows and in every kernel set.

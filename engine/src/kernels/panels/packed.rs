@@ -17,6 +17,8 @@ pub struct PackedMatrix {
     weight: WeightType,
     panel_bytes: usize,
     memory: Memory,
+    /// Which column stands at each place of a row; in their own order without.
+    order: Option<Box<[u32]>>,
 }
 
 impl PackedMatrix {
@@ -26,11 +28,24 @@ impl PackedMatrix {
         let Layout { unit_columns, unit_bytes, .. } = layout(weight);
         let panel_bytes = columns.div_ceil(unit_columns).checked_mul(unit_bytes)?;
         let memory = Memory::zeroed(panel_bytes.checked_mul(rows.div_ceil(PANEL_ROWS))?)?;
-        Some(Self { rows, columns, weight, panel_bytes, memory })
+        Some(Self { rows, columns, weight, panel_bytes, memory, order: None })
+    }
+
+    /// The same, its columns packed in another order: a permutation of all of them.
+    pub fn with_order(self, order: &[u32]) -> Self {
+        let mut seen = vec![false; self.columns];
+        order.iter().for_each(|column| seen[*column as usize] = true);
+        assert!(order.len() == self.columns && seen.into_iter().all(|seen| seen));
+        assert!(self.input() != InputKind::Floats, "floats are taken as they are");
+        Self { order: Some(order.into()), ..self }
+    }
+
+    pub(super) fn order(&self) -> Option<&[u32]> {
+        self.order.as_deref()
     }
 
     pub fn bytes(&self) -> usize {
-        self.memory.bytes
+        self.memory.bytes + self.order.as_ref().map_or(0, |order| size_of_val(&order[..]))
     }
 
     /// The panels, `count` after `count`, to be filled by `pack_panels`.
@@ -46,11 +61,18 @@ impl PackedMatrix {
         let kernels = kernels(self.weight, set);
         let mut values = [0.0; 256 * PANEL_ROWS];
         let units = self.panel(row / PANEL_ROWS).chunks_exact(unit_bytes);
-        for (unit, out) in units.zip(out.chunks_mut(unit_columns)) {
+        for (index, unit) in units.enumerate() {
             // SAFETY: the set is available; `unit` is a whole unit; none has more than 256 columns.
             unsafe { (kernels.dequantise)(unit.as_ptr(), values.as_mut_ptr()) };
             let lane = values.iter().skip(row % PANEL_ROWS).step_by(PANEL_ROWS);
-            out.iter_mut().zip(lane).for_each(|(out, value)| *out = *value);
+            let first = index * unit_columns;
+            let end = self.columns.min(first + unit_columns);
+            match &self.order {
+                None => out[first..end].iter_mut().zip(lane).for_each(|(out, x)| *out = *x),
+                Some(order) => {
+                    order[first..end].iter().zip(lane).for_each(|(at, x)| out[*at as usize] = *x);
+                }
+            }
         }
     }
 

@@ -61,7 +61,8 @@ impl InputSpace {
     }
 }
 
-/// Computes all `products` of the rows of `x` (`[rows, columns]`), which is rounded once for all.
+/// Computes all `products` of the rows of `x` (`[rows, columns]`), which is rounded once for all
+/// that take its columns in the same order.
 ///
 /// Each output is summed in one order, by one thread, whatever the rows and products beside it.
 pub fn multiply(
@@ -70,7 +71,21 @@ pub fn multiply(
     x: &[f32],
     space: &mut InputSpace,
 ) {
-    let products = &*products;
+    let mut products = &*products;
+    while let Some(first) = products.first() {
+        let order = first.weight.order();
+        let same = products.iter().take_while(|product| product.weight.order() == order).count();
+        multiply_together(compute, &products[..same], (x, order), space);
+        products = &products[same..];
+    }
+}
+
+fn multiply_together(
+    compute: &Compute,
+    products: &[Product<'_>],
+    (x, order): (&[f32], Option<&[u32]>),
+    space: &mut InputSpace,
+) {
     let Some(columns) = products.first().map(|product| product.weight.columns) else { return };
     let rows = x.len() / columns.max(1);
     for product in products {
@@ -80,7 +95,7 @@ pub fn multiply(
     for kind in [InputKind::Blocks32, InputKind::Blocks256] {
         let asked = products.iter().any(|product| product.weight.input() == kind);
         if let Some(space) = space.of(kind).filter(|_| asked) {
-            round_rows(compute, x, columns, space);
+            round_rows(compute, (x, order), columns, space);
         }
     }
     let space = &*space;
@@ -138,7 +153,12 @@ fn multiply_panel(
     unsafe { (kernels(weight.weight(), compute.set()).product)(&job) };
 }
 
-fn round_rows(compute: &Compute, x: &[f32], columns: usize, space: &mut InputRows) {
+fn round_rows(
+    compute: &Compute,
+    (x, order): (&[f32], Option<&[u32]>),
+    columns: usize,
+    space: &mut InputRows,
+) {
     let rows = x.len() / columns;
     space.resize(rows, columns);
     let (kind, stride) = (space.kind, space.stride);
@@ -146,10 +166,20 @@ fn round_rows(compute: &Compute, x: &[f32], columns: usize, space: &mut InputRow
     let task = |row: usize| {
         let steps = &steps;
         let x = &x[row * columns..(row + 1) * columns];
-        for (i, x) in x.chunks(STEP_COLUMNS).enumerate() {
+        let mut sorted = [0.0; STEP_COLUMNS];
+        for (i, own) in x.chunks(STEP_COLUMNS).enumerate() {
+            let own = match order {
+                None => own,
+                Some(order) => {
+                    let order = order[i * STEP_COLUMNS..].iter();
+                    let sorted = &mut sorted[..own.len()];
+                    sorted.iter_mut().zip(order).for_each(|(y, at)| *y = x[*at as usize]);
+                    sorted
+                }
+            };
             // SAFETY: there is a step for each row and 256 columns, and a row is one task's.
             let step = unsafe { &mut *steps.0.add(i * stride + row) };
-            round(compute.set(), kind, x, step);
+            round(compute.set(), kind, own, step);
         }
     };
     if x.len() < PARALLEL_VALUES {

@@ -30,7 +30,8 @@ impl Random {
 fn factors(weight: WeightType) -> Option<(usize, Option<usize>)> {
     match weight {
         WeightType::F32 | WeightType::F16 | WeightType::BF16 | WeightType::F8x128 => None,
-        WeightType::U8 | WeightType::F8E4M3 => None,
+        WeightType::U8 | WeightType::F8E4M3 | WeightType::I32 => None,
+        WeightType::Int4x32 | WeightType::Int4x64 | WeightType::Int4x128 => Some((0, None)),
         WeightType::Q8_0 | WeightType::Q4_0 | WeightType::Q5_0 => Some((0, None)),
         WeightType::Iq4Nl | WeightType::Iq4Xs | WeightType::Mxfp4 => Some((0, None)),
         WeightType::Q4_1 | WeightType::Q5_1 => Some((0, Some(2))),
@@ -73,19 +74,35 @@ struct PlainBlock {
     mins: Vec<i64>,
 }
 
+/// Inputs that are rounded together: a block's, but 32 where several of them share a scale.
+fn input_block(weight: WeightType) -> usize {
+    match weight {
+        WeightType::Int4x64 | WeightType::Int4x128 => 32,
+        _ => weight.block_elements() as usize,
+    }
+}
+
 fn plain_blocks(weight: WeightType, row: &[u8]) -> Vec<PlainBlock> {
     let (at, min_at) = factors(weight).expect("a quantised type");
     let half = |block: &[u8], at: usize| match weight {
         WeightType::Mxfp4 => (f32::from(block[0]) - 128.0).exp2(),
         _ => f16::from_le_bytes([block[at], block[at + 1]]).to_f32(),
     };
-    let block = |block: &[u8]| PlainBlock {
-        d: half(block, at),
-        codes: integers(weight, block, 1.0, 0.0),
-        dmin: min_at.map(|at| half(block, at)),
-        mins: integers(weight, block, 0.0, -1.0),
+    let width = input_block(weight);
+    let block = |block: &[u8]| {
+        let (d, dmin) = (half(block, at), min_at.map(|at| half(block, at)));
+        let codes = integers(weight, block, 1.0, 0.0);
+        let mins = integers(weight, block, 0.0, -1.0);
+        let parts = codes.chunks(width).zip(mins.chunks(width));
+        let part = |(codes, mins): (&[i64], &[i64])| PlainBlock {
+            d,
+            codes: codes.to_vec(),
+            dmin,
+            mins: mins.to_vec(),
+        };
+        parts.map(part).collect::<Vec<_>>()
     };
-    row.chunks_exact(weight.block_bytes() as usize).map(block).collect()
+    row.chunks_exact(weight.block_bytes() as usize).flat_map(block).collect()
 }
 
 /// Rounded values and scale of a block of inputs.
@@ -148,7 +165,7 @@ fn plain(case: &Case) -> Vec<f32> {
             .collect();
     }
     let weights: Vec<_> = weights.map(|row| plain_blocks(*weight, row)).collect();
-    let block = weight.block_elements() as usize;
+    let block = input_block(*weight);
     x.chunks_exact(*columns)
         .map(|x| x.chunks_exact(block).map(plain_rounded).collect::<Vec<_>>())
         .flat_map(|x| weights.iter().map(|row| plain_product(row, &x)).collect::<Vec<_>>())
@@ -363,5 +380,26 @@ fn a_scale_that_is_not_finite_is_told() {
         let mut packed = PackedMatrix::zeroed(weight, 16, 512).expect("memory");
         let panel = packed.pieces_mut(1).next().expect("a panel");
         assert!(!pack_panels(weight, 512, &case.file, panel), "{weight}");
+    }
+}
+
+#[test]
+fn columns_in_an_order_of_their_own_meet_the_inputs_that_they_belong_to() {
+    let case = Case::random(WeightType::Int4x64, 24, 320, 9, 9);
+    let order: Vec<u32> = (0..320).map(|i| i * 7 % 320).collect();
+    let mut sorted = Case::random(WeightType::Int4x64, 24, 320, 9, 9);
+    for (own, x) in sorted.x.chunks_exact_mut(320).zip(case.x.chunks_exact(320)) {
+        own.iter_mut().zip(&order).for_each(|(own, at)| *own = x[*at as usize]);
+    }
+    let expected = plain(&sorted);
+    let packed = case.pack().with_order(&order);
+    let values = dequantised(case.weight, &case.file);
+    for set in KernelSet::available() {
+        let found = case.product(&Compute::new(set, 1, || {}), &packed, 0, 9);
+        assert!(found == expected, "{set}");
+        let mut row = vec![0.0; 320];
+        packed.row_to_f32(set, 3, &mut row);
+        let of_row = &values[3 * 320..4 * 320];
+        assert!(order.iter().zip(of_row).all(|(at, value)| row[*at as usize] == *value), "{set}");
     }
 }

@@ -178,8 +178,11 @@ unsafe fn fill_block<T: BlockQuant>(
     // SAFETY: the caller's promise; 8 places of 8 vectors fill a plane.
     unsafe {
         let codes = T::codes::<Avx512>(unit, block);
+        let zero = Avx512::mul(T::zero::<Avx512>(unit, block), Avx512::splat(0x0101_0101));
         for (group, mut codes) in codes.into_iter().enumerate() {
-            if !T::MINS {
+            if T::ZEROS {
+                codes = _mm512_sub_epi8(codes, zero);
+            } else if !T::MINS {
                 codes = _mm512_sub_epi8(codes, _mm512_set1_epi8((1_u8 << T::CENTRE_BITS) as i8));
             }
             let at = (place * 8 + group) * VECTOR_BYTES;

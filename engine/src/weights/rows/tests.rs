@@ -1,13 +1,18 @@
 //! Matrices that lie in parts have the values that independent readers find in them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use checkpoint::{Checkpoint, Manifest, expected_tensors};
+use checkpoint::{
+    Checkpoint, Manifest, StoredMatrix, TensorEntry, TensorPart, TensorPlace, WeightType,
+    expected_tensors,
+};
 use protocol::ids::Digest;
 use protocol::plan::Share;
 
+use crate::error::EngineError;
 use crate::kernels::{Compute, KernelSet};
-use crate::weights::{FileSource, Tensors};
+use crate::weights::{FileSource, Matrix, Tensors};
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
@@ -63,4 +68,112 @@ fn experts_in_mxfp4_with_powers_apart_have_the_values_of_their_twin_bit_for_bit(
         // Of a zero only the folder keeps the sign.
         assert!(found == expected, "{name}");
     }
+}
+
+/// A file of `fixtures/quantised_linears`, its tensors under canonical names.
+fn linear(name: &str) -> (FileSource, HashMap<String, TensorEntry>) {
+    let path = fixture("quantised_linears").join(name).with_extension("safetensors");
+    let bytes = std::fs::read(&path).expect("the fixture reads");
+    let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
+    let tensors: HashMap<String, serde_json::Value> =
+        serde_json::from_slice(&bytes[8..8 + header]).expect("a header");
+    let entry = |(ending, tensor): (String, serde_json::Value)| {
+        let part = match (ending.as_str(), name.split_once('-').expect("a method").0) {
+            ("qweight", method) => format!("{method}_codes"),
+            ("qzeros", "gptq") if !name.contains("-v2-") => "gptq_zeros_less_one".to_owned(),
+            ("qzeros", method) => format!("{method}_zeros"),
+            ("g_idx", _) => "gptq_groups".to_owned(),
+            (other, _) => other.to_owned(),
+        };
+        let numbers = |field: &str| -> Vec<u64> {
+            serde_json::from_value(tensor[field].clone()).expect("numbers")
+        };
+        let weight_type = match tensor["dtype"].as_str() {
+            Some("I32") => WeightType::I32,
+            Some("F16") => WeightType::F16,
+            _ => WeightType::F32,
+        };
+        let (range, shape) = (numbers("data_offsets"), numbers("shape"));
+        let (offset, bytes) = (8 + header as u64 + range[0], range[1] - range[0]);
+        let (name, place) = (format!("blk.0.attn_q.{part}"), TensorPlace::of("blk.0."));
+        (name.clone(), TensorEntry { name, place, weight_type, shape, file: 0, offset, bytes })
+    };
+    let source = FileSource::open(&[path]).expect("the file opens");
+    (source, tensors.into_iter().map(entry).collect())
+}
+
+fn read(
+    (source, entries): &(FileSource, HashMap<String, TensorEntry>),
+    part: TensorPart,
+    shape: [u64; 2],
+    set: KernelSet,
+) -> Result<Matrix, EngineError> {
+    let stored = StoredMatrix::find("blk.0.attn_q.weight", |name| entries.get(name))?;
+    let rows = super::open(stored, part, shape, source)?;
+    Matrix::read(&*rows, &Compute::new(set, 1, || {}), &mut |_| {})
+}
+
+fn matrix_values(matrix: &Matrix) -> Vec<f32> {
+    let mut values = vec![0.0; matrix.rows * matrix.columns];
+    for (row, out) in values.chunks_exact_mut(matrix.columns).enumerate() {
+        matrix.row_to_f32(row, out);
+    }
+    values
+}
+
+const LINEARS: [(&str, u64); 6] = [
+    ("gptq-32-ordered", 128),
+    ("gptq-128-symmetric", 256),
+    ("gptq-v2-64", 192),
+    ("gptq-v2-one-group", 96),
+    ("awq-32", 96),
+    ("awq-128", 256),
+];
+
+#[test]
+fn gptq_and_awq_stand_for_the_values_of_their_plain_definitions_bit_for_bit() {
+    for (name, columns) in LINEARS {
+        let linear = linear(name);
+        let expected = &linear.1["blk.0.attn_q.expected"];
+        let expected = super::read_floats(expected, &linear.0).expect("the values");
+        for set in KernelSet::available() {
+            let whole = read(&linear, TensorPart::Whole, [24, columns], set).expect("a matrix");
+            assert!(matrix_values(&whole) == expected, "{name}, {set}");
+        }
+        let set = KernelSet::best();
+        let part = read(&linear, TensorPart::Rows(8..21), [13, columns], set).expect("rows");
+        let columns = columns as usize;
+        assert!(matrix_values(&part) == expected[8 * columns..21 * columns], "{name}");
+    }
+}
+
+#[test]
+fn columns_are_cut_between_groups_unless_they_have_an_order_of_their_own() {
+    let linear_128 = linear("awq-128");
+    let expected = super::read_floats(&linear_128.1["blk.0.attn_q.expected"], &linear_128.0);
+    let right = TensorPart::Columns(128..256);
+    let part = read(&linear_128, right, [24, 128], KernelSet::best()).expect("columns");
+    let expected = expected.expect("the values");
+    let expected = expected.chunks_exact(256).flat_map(|row| &row[128..]).copied();
+    assert!(matrix_values(&part) == expected.collect::<Vec<_>>());
+    let error = |name: &str, columns: std::ops::Range<u64>| {
+        let shape = [24, columns.end - columns.start];
+        let read = read(&linear(name), TensorPart::Columns(columns), shape, KernelSet::best());
+        read.err().expect("it cannot be cut there").to_string()
+    };
+    let text = error("awq-128", 64..192);
+    assert!(text.contains("blocks of 128"), "{text}");
+    let text = error("gptq-32-ordered", 0..64);
+    assert!(text.contains("desc_act"), "{text}");
+}
+
+#[test]
+fn groups_of_another_length_than_the_scales_say_are_told() {
+    let (source, mut entries) = linear("gptq-32-ordered");
+    // The zeros' words in the place of the groups' numbers.
+    let zeros = entries["blk.0.attn_q.gptq_codes"].offset;
+    entries.get_mut("blk.0.attn_q.gptq_groups").expect("groups").offset = zeros;
+    let read = read(&(source, entries), TensorPart::Whole, [24, 128], KernelSet::best());
+    let text = read.err().expect("no such groups").to_string();
+    assert!(text.contains("gptq_groups") && text.contains("32 columns in each"), "{text}");
 }
