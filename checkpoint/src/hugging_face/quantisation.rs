@@ -74,11 +74,7 @@ fn float8(fields: &Fields<'_>) -> Result<Quantisation, CheckpointError> {
 /// Group sizes are seen by the scales; whether columns are in an order of their own by `g_idx`.
 fn gptq(fields: &Fields<'_>) -> Result<Quantisation, CheckpointError> {
     four_bits(fields, "bits")?;
-    let format = match fields.string("checkpoint_format")? {
-        Some(format) => format,
-        None => "gptq",
-    };
-    match format {
+    match fields.string("checkpoint_format")?.unwrap_or("gptq") {
         "gptq" => Ok(Quantisation::Gptq { zeros_less_one: true }),
         "gptq_v2" => Ok(Quantisation::Gptq { zeros_less_one: false }),
         other => {

@@ -54,12 +54,12 @@ impl<T: ScaledFloat> Scheme for ScaledFloatScheme<T> {
                 let rows = rows.map(|row| row.add(index * T::UNIT_COLUMNS));
                 let mut sums = [[V::splat_f32(0.0); 2]; M];
                 for pair in 0..T::UNIT_COLUMNS / 2 {
-                    for odd in 0..2 {
-                        let column = pair * 2 + odd;
-                        let weight = T::column::<V>(unit, column);
-                        for m in 0..M {
-                            let x = V::splat_f32(*rows[m].add(column));
-                            sums[m][odd] = V::fma(weight, x, sums[m][odd]);
+                    let column = pair * 2;
+                    let weights = [T::column::<V>(unit, column), T::column::<V>(unit, column + 1)];
+                    for m in 0..M {
+                        for odd in 0..2 {
+                            let x = V::splat_f32(*rows[m].add(column + odd));
+                            sums[m][odd] = V::fma(weights[odd], x, sums[m][odd]);
                         }
                     }
                 }
