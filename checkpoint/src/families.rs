@@ -22,6 +22,9 @@ const fn names(
     Names { architecture, gguf, config }
 }
 
+/// Later models of a family that say another name, with what they add in fields of their own.
+const LATER: [(&str, &str); 2] = [("mistral3", "mistral"), ("ministral3", "mistral")];
+
 /// A GGUF file of Mistral or Mixtral says `llama`; experts tell the latter apart.
 const NAMES: [Names; Architecture::ALL.len()] = [
     names(Architecture::Llama, Some("llama"), "llama"),
@@ -43,12 +46,17 @@ const NAMES: [Names; Architecture::ALL.len()] = [
 
 /// The family of a GGUF file's architecture, or an error that lists the known ones.
 pub(crate) fn of_gguf(path: &Path, name: &str) -> Result<Architecture, CheckpointError> {
+    // Before the third generation their files say `llama`.
+    if name == "mistral3" {
+        return Ok(Architecture::Mistral);
+    }
     find(path, name, |names| names.gguf)
 }
 
 /// The family of a configuration's model type, or an error that lists the known ones.
 pub(crate) fn of_config(path: &Path, name: &str) -> Result<Architecture, CheckpointError> {
-    find(path, name, |names| Some(names.config))
+    let later = LATER.iter().find(|(later, _)| *later == name);
+    find(path, later.map_or(name, |(_, first)| first), |names| Some(names.config))
 }
 
 fn find(

@@ -17,7 +17,7 @@ mod rope;
 mod share;
 
 pub use architecture::Architecture;
-pub use attention::{AttentionSpec, LatentSpec};
+pub use attention::{AttentionSpec, LatentSpec, TemperatureSpec};
 pub use delta_net::{DeltaNetSpec, DeltaProjections};
 pub use experts::{ExpertScores, ExpertSpec, Routing};
 pub use rope::{RopeLayout, RopeScaling, RopeSpec};

@@ -76,6 +76,12 @@ fn yarn(
     let magnitude = match architecture {
         // Scores are scaled instead.
         Architecture::DeepseekV3 => 1.0,
+        // Ministral 3's two factors are divided by each other.
+        Architecture::Mistral => {
+            let grown = |weight: f32| 1.0 + 0.1 * f64::from(weight * factor.max(1.0).ln());
+            let all = number("rope.scaling.yarn_log_multiplier", 0.0)?;
+            (grown(1.0) / grown(all)) as f32
+        }
         _ => {
             let own = number("rope.scaling.attn_factor", 1.0)?;
             own * (1.0 + 0.1 * f64::from(factor.max(1.0)).ln()) as f32

@@ -1,7 +1,7 @@
 //! What the `<architecture>.*` fields of a GGUF file say about a model's shape.
 
 use protocol::model_spec::{
-    Activation, Architecture, AttentionSpec, ModelSpec, RopeSpec, StateKind,
+    Activation, Architecture, AttentionSpec, ModelSpec, RopeSpec, StateKind, TemperatureSpec,
 };
 
 use super::metadata::Metadata;
@@ -153,6 +153,7 @@ fn details(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointEr
     }
     match spec.architecture {
         Architecture::Gemma2 | Architecture::Gemma3 => gemma(shapes, spec)?,
+        Architecture::Mistral => spec.attention.temperature = temperature(shapes)?,
         Architecture::GptOss => {
             spec.attention.output_bias = true;
             spec.attention.sinks = true;
@@ -162,6 +163,17 @@ fn details(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointEr
         _ => {}
     }
     Ok(())
+}
+
+/// Ministral 3: its files give the slope, and the length where it is not YaRN's.
+fn temperature(shapes: &Shapes<'_>) -> Result<Option<TemperatureSpec>, CheckpointError> {
+    let slope = shapes.f32("attention.temperature_scale")?.filter(|slope| *slope != 0.0);
+    let Some(slope) = slope else { return Ok(None) };
+    let length = match shapes.u32("attention.temperature_length")?.filter(|length| *length > 0) {
+        Some(length) => length,
+        None => shapes.need_u32("rope.scaling.original_context_length")?,
+    };
+    Ok(Some(TemperatureSpec { slope, length }))
 }
 
 fn gemma(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {

@@ -1,7 +1,7 @@
 //! Rotary settings of a `config.json`, in the older spelling (`rope_scaling`) and the newer
 //! one (`rope_parameters`).
 
-use protocol::model_spec::{Architecture, ModelSpec, RopeScaling, RopeSpec};
+use protocol::model_spec::{Architecture, ModelSpec, RopeScaling, RopeSpec, TemperatureSpec};
 use serde_json::{Map, Value};
 
 use super::json_file::Fields;
@@ -140,6 +140,15 @@ pub(super) fn yarn_all_dims(config: &Fields<'_>) -> Result<f32, CheckpointError>
     };
     let value = map.map(|map| Fields { path: config.path, map }.f32("mscale_all_dim"));
     Ok(value.transpose()?.flatten().unwrap_or(0.0))
+}
+
+/// Ministral 3's growth of queries, which stands among the rotary settings.
+pub(super) fn temperature(config: &Fields<'_>) -> Result<Option<TemperatureSpec>, CheckpointError> {
+    let Some(map) = object(config, "rope_parameters")? else { return Ok(None) };
+    let rope = Fields { path: config.path, map };
+    let Some(slope) = rope.f32("llama_4_scaling_beta")? else { return Ok(None) };
+    let length = rope.need_u32("original_max_position_embeddings")?;
+    Ok(Some(TemperatureSpec { slope, length }))
 }
 
 /// How much sines and cosines grow when positions are stretched by `factor`.

@@ -16,9 +16,8 @@ impl Naming {
     pub(super) fn canonical(self, name: &str) -> Option<String> {
         // Models that also see keep their text part one level lower; the other parts are not run.
         let below = name.strip_prefix("model.language_model.").map(|rest| format!("model.{rest}"));
-        let name = below.as_deref().unwrap_or(name);
-        let beside = name.starts_with("model.visual.") || name.starts_with("mtp.");
-        if beside && self.architecture.is_hybrid() {
+        let name = below.as_deref().or(name.strip_prefix("language_model.")).unwrap_or(name);
+        if self.beside().iter().any(|prefix| name.starts_with(prefix)) {
             return None;
         }
         if let Some(whole) = whole_model(name) {
@@ -26,7 +25,8 @@ impl Naming {
         }
         // Rotary frequencies that old exporters saved: the configuration says them. Scales of
         // inputs in 8-bit floats: ours are not rounded to these.
-        if name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".input_scale") {
+        let inputs = [".rotary_emb.inv_freq", ".input_scale", ".activation_scale"];
+        if inputs.iter().any(|ending| name.ends_with(ending)) {
             return None;
         }
         if let Some((stem, ending)) = self.part_of_matrix(name) {
@@ -41,6 +41,20 @@ impl Naming {
         });
         // A name that we do not know keeps its own, so that the error can say it.
         Some(canonical.unwrap_or_else(|| name.to_owned()))
+    }
+
+    /// What the names of parts that are not run begin with.
+    fn beside(self) -> &'static [&'static str] {
+        match self.architecture {
+            Architecture::Mistral => &[
+                "vision_tower.",
+                "multi_modal_projector.",
+                "model.vision_tower.",
+                "model.multi_modal_projector.",
+            ],
+            other if other.is_hybrid() => &["model.visual.", "mtp."],
+            _ => &[],
+        }
     }
 
     /// The name of a matrix without its ending, and what its part is called.

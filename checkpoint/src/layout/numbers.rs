@@ -188,6 +188,7 @@ fn bad_factors(spec: &ModelSpec) -> Option<Bad> {
         ("soft cap of the logits", spec.logit_soft_cap),
         ("soft cap of the scores", spec.attention.soft_cap),
         ("attention scale", spec.attention.scale),
+        ("growth of queries", spec.attention.temperature.map(|temperature| temperature.slope)),
     ];
     let bad = factors.into_iter().find_map(|(field, value)| {
         Some((field, value?)).filter(|(_, value)| !(value.is_finite() && *value > 0.0))

@@ -1,7 +1,7 @@
 //! Grouped-query attention: projections, norms and rotation of heads around the paged kernel.
 
 use protocol::ids::LayerIndex;
-use protocol::model_spec::{ModelSpec, StateKind};
+use protocol::model_spec::{ModelSpec, StateKind, TemperatureSpec};
 
 use super::linear::{Linear, forward_all};
 use super::output_gate;
@@ -31,6 +31,7 @@ pub(crate) struct Attention {
     heads: PagedAttention,
     /// The projection of q has a gate behind each head.
     gated: bool,
+    temperature: Option<TemperatureSpec>,
     /// Which of the tile's rotations.
     rope: usize,
 }
@@ -72,7 +73,8 @@ impl Attention {
             sinks: sinks.transpose()?,
         };
         let rope = usize::from(spec.window_rope.is_some() && window.is_some());
-        Ok(Self { query, key, value, output, norms, heads, gated: shape.output_gate, rope })
+        let (gated, temperature) = (shape.output_gate, shape.temperature);
+        Ok(Self { query, key, value, output, norms, heads, gated, temperature, rope })
     }
 
     /// Reads `space.normed`, leaves the result in `space.output`; `layer` counts the stage's own.
@@ -109,7 +111,12 @@ impl Attention {
         let (wide, narrow) = (self.heads.heads * dim, self.heads.kv_heads * dim);
         for (i, place) in tile.rows.iter().enumerate() {
             let key = &mut space.key[i * narrow..(i + 1) * narrow];
-            rope.rotate(&mut space.query[i * wide..(i + 1) * wide], dim, tile.first + i);
+            let query = &mut space.query[i * wide..(i + 1) * wide];
+            rope.rotate(query, dim, tile.first + i);
+            if let Some(temperature) = &self.temperature {
+                let factor = temperature.factor(place.position);
+                query.iter_mut().for_each(|x| *x *= factor);
+            }
             rope.rotate(key, dim, tile.first + i);
             pool.store(layer, *place, key, &space.value[i * narrow..(i + 1) * narrow]);
         }

@@ -32,13 +32,14 @@ fn usual_context() -> u32 {
 }
 
 /// Folders of `fixtures/golden`, and whether the same weights are there in GGUF.
-pub(crate) const FIXTURES: [(&str, bool); 17] = [
+pub(crate) const FIXTURES: [(&str, bool); 18] = [
     ("llama-gqa-rope-scaled", true),
     ("llama-tied", false),
     ("qwen2-tied", true),
     ("qwen2-untied-bf16", false),
     ("qwen3", true),
     ("mistral", false),
+    ("ministral3", true),
     ("phi3", true),
     ("gemma2", true),
     ("gemma3", true),

@@ -3,7 +3,7 @@
 use protocol::model_spec::{
     Activation, Architecture, AttentionSpec, DeltaNetSpec, DeltaProjections, ExpertScores,
     ExpertSpec, LatentSpec, LayerSpec, ModelSpec, RopeLayout, RopeScaling, RopeSpec, Routing,
-    StateKind,
+    StateKind, TemperatureSpec,
 };
 
 const WINDOW: u32 = 11;
@@ -26,7 +26,10 @@ pub(crate) fn small_spec(architecture: Architecture, tied_embeddings: bool) -> M
         ..ModelSpec::plain(architecture)
     };
     match architecture {
-        Architecture::Llama | Architecture::Mistral => {}
+        Architecture::Llama => {}
+        Architecture::Mistral => {
+            spec.attention.temperature = Some(TemperatureSpec { slope: 0.3, length: 16 });
+        }
         Architecture::Qwen2 => spec.attention.qkv_bias = true,
         Architecture::Qwen3 => spec.attention.qk_norm = true,
         Architecture::Phi3 => {

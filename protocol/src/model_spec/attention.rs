@@ -23,10 +23,27 @@ pub struct AttentionSpec {
     pub sinks: bool,
     /// Factor of the scores; `None` stands for 1 / sqrt(head_dim).
     pub scale: Option<f32>,
+    /// Queries grow with their position (Ministral 3).
+    pub temperature: Option<TemperatureSpec>,
     /// `cap * tanh(score / cap)` before the softmax (Gemma 2).
     pub soft_cap: Option<f32>,
     /// Keys and values are made from a shared vector (MLA); `head_dim` is then the one of q.
     pub latent: Option<LatentSpec>,
+}
+
+/// Queries are multiplied by `1 + slope * ln(1 + floor(position / length))`, as in Llama 4.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+pub struct TemperatureSpec {
+    pub slope: f32,
+    pub length: u32,
+}
+
+impl TemperatureSpec {
+    pub fn factor(&self, position: u32) -> f32 {
+        let turns = f64::from(position / self.length.max(1));
+        // Computed wider and rounded once, to be the same on every machine.
+        (1.0 + f64::from(self.slope) * (1.0 + turns).ln()) as f32
+    }
 }
 
 /// Sizes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).

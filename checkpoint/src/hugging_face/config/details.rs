@@ -5,10 +5,12 @@ use protocol::model_spec::{Activation, Architecture, ModelSpec};
 use super::{experts, latent};
 use crate::error::CheckpointError;
 use crate::hugging_face::json_file::Fields;
+use crate::hugging_face::rope_config;
 
 pub(super) fn read(fields: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
     match spec.architecture {
-        Architecture::Llama | Architecture::Mistral | Architecture::Phi3 => {}
+        Architecture::Llama | Architecture::Phi3 => {}
+        Architecture::Mistral => spec.attention.temperature = rope_config::temperature(fields)?,
         Architecture::Qwen2 => spec.attention.qkv_bias = true,
         Architecture::Qwen3 => spec.attention.qk_norm = true,
         Architecture::Gemma2 | Architecture::Gemma3 => gemma(fields, spec)?,
