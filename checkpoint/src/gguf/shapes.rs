@@ -171,7 +171,10 @@ fn temperature(shapes: &Shapes<'_>) -> Result<Option<TemperatureSpec>, Checkpoin
     let Some(slope) = slope else { return Ok(None) };
     let length = match shapes.u32("attention.temperature_length")?.filter(|length| *length > 0) {
         Some(length) => length,
-        None => shapes.need_u32("rope.scaling.original_context_length")?,
+        None => match shapes.u32("rope.scaling.original_context_length")? {
+            Some(length) => length,
+            None => shapes.need_u32("context_length")?,
+        },
     };
     Ok(Some(TemperatureSpec { slope, length }))
 }

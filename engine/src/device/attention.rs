@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use protocol::ids::LayerIndex;
-use protocol::model_spec::{ModelSpec, StateKind};
+use protocol::model_spec::{ModelSpec, StateKind, TemperatureSpec};
 
 use super::feed_forward::sigmoid;
 use super::linear::Linear;
@@ -24,6 +24,7 @@ pub(crate) struct Attention {
     heads: PagedAttention,
     /// The projection of q has a gate behind each head.
     gated: bool,
+    temperature: Option<TemperatureSpec>,
     /// Which of the step's rotations.
     rotation: usize,
 }
@@ -67,7 +68,8 @@ impl Attention {
             sinks: sinks.map(|sinks| Tensor::from_vec(sinks, heads, device)).transpose()?,
         };
         let rotation = usize::from(spec.window_rope.is_some() && window.is_some());
-        Ok(Self { query, key, value, output, norms, heads, gated: shape.output_gate, rotation })
+        let (gated, temperature) = (shape.output_gate, shape.temperature);
+        Ok(Self { query, key, value, output, norms, heads, gated, temperature, rotation })
     }
 
     /// `x` and the result are `[rows, hidden]`.
@@ -89,6 +91,12 @@ impl Attention {
         }
         let rotation = &step.rotations[self.rotation];
         (query, key) = (rotation.rotate(&query)?, rotation.rotate(&key)?);
+        if let Some(temperature) = &self.temperature {
+            let positions = step.sequences.iter().flat_map(|s| (s.position..).take(s.rows));
+            let factors = positions.map(|at| temperature.factor(at as u32)).collect();
+            let factors = Tensor::from_vec(factors, (step.rows, 1, 1), x.device())?;
+            query = query.broadcast_mul(&factors)?;
+        }
         pages.store(&step.slots, &key.flatten_from(1)?, Some(&self.value.forward(x)?))?;
         let mut attended = self.heads.forward(step, pages, &query)?;
         if let Some(gate) = gate {

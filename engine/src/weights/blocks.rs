@@ -15,6 +15,10 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     pub(super) fn read(from: &dyn MatrixRows) -> Result<Self, EngineError> {
+        if from.order().is_some() {
+            let what = "matrices with their columns in an order of their own (desc_act)";
+            return Err(EngineError::NotOnDevice { what });
+        }
         let (weight, shape) = (from.weight(), from.shape());
         let row_blocks = shape[1] as u64 / weight.block_elements();
         let size = shape[0] as u64 * row_blocks * weight.block_bytes();
