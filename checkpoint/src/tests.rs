@@ -1,5 +1,6 @@
 //! Tests over whole files: those in `fixtures/`, random ones, and broken ones.
 
+mod bent_numbers;
 mod broken_files;
 mod broken_folders;
 mod golden_files;
