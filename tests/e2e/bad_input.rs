@@ -55,6 +55,8 @@ async fn commands_end_with_the_code_that_says_why() {
         (vec!["chat", "demo", "-m", "Hello"], 0),
         (vec!["version"], 0),
         (vec!["node", "ls", "--no-such-flag"], 2),
+        (vec!["generate", "--device", "gpu", "Hello"], 2),
+        (vec!["generate", "--device", "cuda:0", "Hello"], 2),
         (vec!["model", "undeploy", "demo"], 2),
         (vec!["model", "describe", "nothing"], 3),
         (vec!["node", "describe", "nothing"], 3),

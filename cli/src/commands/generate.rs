@@ -31,6 +31,8 @@ pub(crate) async fn run(args: Generate, output: &Output) -> Result<(), CliError>
 }
 
 fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
+    let place = Place::named(&args.device)
+        .map_err(|e| CliError::usage(format!("--device is {}", args.device), e.to_string()))?;
     let folder = tempfile::tempdir().map_err(|e| CliError::internal(&e.to_string()))?;
     let path: PathBuf = match &args.model {
         Some(path) => path.clone(),
@@ -44,7 +46,7 @@ fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
     let checkpoint = checkpoint::open(&path).map_err(|e| unusable(e.to_string()))?;
     let text = Text::new(&checkpoint.text).map_err(|e| unusable(e.to_string()))?;
     let prompt = prompt_ids(args, &text).map_err(|e| unusable(e.to_string()))?;
-    let mut stage = load(args, &checkpoint, quiet).map_err(unusable)?;
+    let mut stage = load(&place, args, &checkpoint, quiet).map_err(unusable)?;
     let options = options(args, &text);
     let (mut detokenizer, mut tokens) = (text.detokenizer(true), 0_u32);
     let begun = Instant::now();
@@ -80,7 +82,12 @@ fn prompt_ids(args: &Generate, text: &Text) -> Result<Vec<TokenId>, coordinator:
     text.encode_chat(&messages, &ChatOptions::default())
 }
 
-fn load(args: &Generate, checkpoint: &Checkpoint, quiet: bool) -> Result<Stage, String> {
+fn load(
+    place: &Place,
+    args: &Generate,
+    checkpoint: &Checkpoint,
+    quiet: bool,
+) -> Result<Stage, String> {
     let spec = &checkpoint.spec;
     let context = args.context_length.unwrap_or(CONTEXT_DEFAULT).min(spec.context_length);
     let config = StageConfig::whole_model(spec, context, args.kv.resolve());
@@ -96,8 +103,7 @@ fn load(args: &Generate, checkpoint: &Checkpoint, quiet: bool) -> Result<Stage, 
     let source = FileSource::open(&checkpoint.files).map_err(|e| e.to_string())?;
     let needed = StageMemory::estimate(spec, &config);
     let mut progress = Progress::new("load", quiet);
-    let place = Place::named(&args.device).map_err(|e| e.to_string())?;
-    let stage = Stage::load_at(&place, &manifest, &source, &config, &mut |done| {
+    let stage = Stage::load_at(place, &manifest, &source, &config, &mut |done| {
         progress.update(done, needed.weights, &bytes::human(needed.weights));
     });
     progress.finish();
