@@ -4,6 +4,7 @@ mod api_edge;
 mod bad_input;
 mod load;
 mod nodes_die;
+mod output;
 mod recurrent_state;
 mod same_text;
 mod secrets;

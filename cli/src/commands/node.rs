@@ -93,3 +93,15 @@ pub(crate) fn host_name() -> String {
     let name = name.trim();
     if name.is_empty() { "node".to_owned() } else { name.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_may_be_worker_and_coordinator_under_its_own_name() {
+        let (worker, coordinator) = (default_name(Role::Worker), default_name(Role::Coordinator));
+        assert!(!worker.is_empty() && worker == host_name());
+        assert_eq!(coordinator, format!("{worker}-coordinator"));
+    }
+}
