@@ -7,6 +7,8 @@ use std::fmt;
 pub enum KernelSet {
     /// What every CPU can run.
     Portable,
+    /// aarch64 with the dot products that Armv8.2 may have and Armv8.4 has.
+    Neon,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI.
@@ -16,12 +18,17 @@ pub enum KernelSet {
 }
 
 impl KernelSet {
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512Vnni, Self::Amx];
+    pub const ALL: [Self; 5] =
+        [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512Vnni, Self::Amx];
 
     /// Whether this machine can run it.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Neon => false,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
                 is_x86_feature_detected!("avx2")
@@ -59,6 +66,7 @@ impl fmt::Display for KernelSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Portable => "portable",
+            Self::Neon => "NEON",
             Self::Avx2 => "AVX2",
             Self::Avx512Vnni => "AVX-512 VNNI",
             Self::Amx => "AMX",

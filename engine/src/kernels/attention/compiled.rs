@@ -6,6 +6,8 @@ use super::paged_head::{Elements, KEY_GROUP};
 pub(super) use super::passes::Pass;
 use super::passes::{last_values, row_scores, scores, values};
 use crate::kernels::KernelSet;
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::lanes::{Avx2, Avx512};
 use crate::kernels::lanes::{Lanes, Portable};
@@ -37,6 +39,8 @@ fn passes_of<E: Element>(set: KernelSet) -> Passes {
         }
         #[cfg(target_arch = "x86_64")]
         KernelSet::Avx2 => Passes { scores: avx2::all_scores::<E>, values: avx2::all_values::<E> },
+        #[cfg(target_arch = "aarch64")]
+        KernelSet::Neon => Passes { scores: neon::all_scores::<E>, values: neon::all_values::<E> },
         _ => Passes { scores: portable::all_scores::<E>, values: portable::all_values::<E> },
     }
 }
@@ -100,6 +104,8 @@ compiled!(
 );
 #[cfg(target_arch = "x86_64")]
 compiled!(avx2, Avx2, 1, 1, #[target_feature(enable = "avx2,fma,f16c")]);
+#[cfg(target_arch = "aarch64")]
+compiled!(neon, Neon, 1, 1, #[target_feature(enable = "neon,dotprod")]);
 compiled!(portable, Portable, 1, 1);
 
 /// The scores of `H` heads, returned, over the whole groups that the span touches.

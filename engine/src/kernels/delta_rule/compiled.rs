@@ -2,6 +2,8 @@
 
 use super::{DeltaToken, VALUE_GROUP};
 use crate::kernels::KernelSet;
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::lanes::{Avx2, Avx512};
 use crate::kernels::lanes::{Lanes, Portable};
@@ -17,6 +19,8 @@ pub(super) fn kernel(set: KernelSet) -> Kernel {
         KernelSet::Avx512Vnni | KernelSet::Amx => avx512,
         #[cfg(target_arch = "x86_64")]
         KernelSet::Avx2 => avx2,
+        #[cfg(target_arch = "aarch64")]
+        KernelSet::Neon => neon,
         _ => portable,
     }
 }
@@ -51,6 +55,8 @@ compiled!(
 );
 #[cfg(target_arch = "x86_64")]
 compiled!(avx2, Avx2, 2, #[target_feature(enable = "avx2,fma,f16c")]);
+#[cfg(target_arch = "aarch64")]
+compiled!(neon, Neon, 1, #[target_feature(enable = "neon,dotprod")]);
 compiled!(portable, Portable, 1);
 
 /// Columns `first` to `first + 16 W`.

@@ -9,8 +9,10 @@ use super::formats::{
 use super::input::{InputKind, PanelInput};
 use super::panel_type::{Lane, PANEL_ROWS, PanelType, Scheme};
 #[cfg(target_arch = "x86_64")]
-use super::{tile_product::TILED_ROWS_MAX, tiles::TILE_ROWS};
+use super::{panel_type::TILED_ROWS_MAX, tiles::TILE_ROWS};
 use crate::kernels::KernelSet;
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::lanes::{Avx2, Avx512};
 use crate::kernels::lanes::{Lanes, Portable};
@@ -128,6 +130,8 @@ fn kernels_of<T: PanelType>(set: KernelSet) -> Kernels {
         }
         #[cfg(target_arch = "x86_64")]
         KernelSet::Avx2 => Kernels { product: avx2::panel::<T>, dequantise: avx2::dequantise::<T> },
+        #[cfg(target_arch = "aarch64")]
+        KernelSet::Neon => Kernels { product: neon::panel::<T>, dequantise: neon::dequantise::<T> },
         _ => Kernels { product: portable::panel::<T>, dequantise: portable::dequantise::<T> },
     }
 }
@@ -185,6 +189,8 @@ compiled!(
 );
 #[cfg(target_arch = "x86_64")]
 compiled!(avx2, Avx2, #[target_feature(enable = "avx2,fma,f16c")] [1 => 1, 2 => 2, _ => 4]);
+#[cfg(target_arch = "aarch64")]
+compiled!(neon, Neon, #[target_feature(enable = "neon,dotprod")] [1 => 1, 2 => 2, _ => 4]);
 compiled!(portable, Portable, [1 => 1, _ => 4]);
 
 /// Whole tiles of rows by the matrix unit, the others by AVX-512.

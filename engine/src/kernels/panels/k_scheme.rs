@@ -2,7 +2,9 @@
 //! `dmin * min`.
 //!
 //! The sum over a super-block of scale times dot product is an exact integer below 2^31 whatever
-//! the order; then one fused multiply-add per 256 columns, and one more for the mins.
+//! the order, rounded once to f32; then one fused multiply-add per 256 columns, and one more for
+//! the mins. Where four sub-blocks stay below 2^24, f32 holds their sum exactly too, and a fused
+//! multiply-add there costs less than an integer multiplication and an addition.
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -28,6 +30,9 @@ pub(super) trait KQuant: PanelType {
     const CENTRE_BITS: i32 = 0;
     /// Whether the codes are signed bytes raised by 128.
     const WIDE: bool = false;
+    /// Whether scale times dot product stays below 2^24 over four sub-blocks, and either over all
+    /// or there are eight: the sum of two such fours rounds as the integer does.
+    const EXACT: bool = false;
 
     /// Scales (bytes).
     ///
@@ -86,6 +91,10 @@ impl<T: KQuant> Scheme for KScheme<T> {
                 let rows = input.steps.as_ptr().add(step * input.stride + row);
                 if M >= 8 {
                     prefetch::<V>(unit.wrapping_add(T::UNIT_BYTES), T::UNIT_BYTES);
+                    prefetch::<V>(
+                        rows.wrapping_add(input.stride).cast(),
+                        M * size_of::<InputStep>(),
+                    );
                 }
                 add_unit::<V, T, M>(unit, rows, &mut acc);
             }
@@ -118,6 +127,9 @@ impl<T: KQuant> Scheme for KScheme<T> {
     }
 }
 
+/// A sum of scaled dot products: integers, or floats of a type that is `EXACT`.
+type Scaled<V> = (<V as Lanes>::Int, <V as Lanes>::Float);
+
 /// Adds 256 columns' products of `M` rows.
 ///
 /// # Safety
@@ -131,21 +143,31 @@ unsafe fn add_unit<V: Lanes, T: KQuant, const M: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let scales = T::scales::<V>(unit);
-        let mut dots = [V::splat(0); M];
+        let none = (V::splat(0), V::splat_f32(0.0));
+        let (mut sums, mut totals) = ([none; M], [none.1; M]);
         // Hidden from the compiler: unrolled, the body outgrows the cache of decoded instructions.
         let quads = black_box(STEP_COLUMNS / T::SUB_COLUMNS / 4);
         for (quad, scale) in scales.iter().enumerate().take(quads) {
-            add_quad::<V, T, M>(unit, quad, *scale, rows, &mut dots);
+            add_quad::<V, T, M>(unit, quad, *scale, rows, &mut sums);
+            if T::EXACT {
+                for (total, sum) in totals.iter_mut().zip(&mut sums) {
+                    *total = V::add_f32(*total, sum.1);
+                    sum.1 = none.1;
+                }
+            }
         }
-        let [d, dmin] = T::factors::<V>(unit);
+        let factors = T::factors::<V>(unit);
         let mins = if T::MINS { T::mins::<V>(unit) } else { scales };
         for m in 0..M {
             let row = &*rows.add(m);
-            let mut dot = dots[m];
+            let (mut dot, mut total) = (sums[m].0, totals[m]);
             if !T::MINS && (!T::WIDE || V::RAISED) {
-                dot = V::sub(dot, V::shl32(lows::<V, T>(&mins, row), T::CENTRE_BITS));
+                let centre = V::shl32(lows::<V, T>(&mins, row), T::CENTRE_BITS);
+                dot = V::sub(dot, centre);
+                total = V::sub_f32(total, V::to_float(centre));
             }
-            acc[m] = join::<V, T>(dot, &mins, [d, dmin], row, acc[m]);
+            let total = if T::EXACT { total } else { V::to_float(dot) };
+            acc[m] = join::<V, T>(total, &mins, factors, row, acc[m]);
         }
     }
 }
@@ -156,7 +178,7 @@ unsafe fn add_unit<V: Lanes, T: KQuant, const M: usize>(
 /// As `Lanes`.
 #[inline(always)]
 pub(super) unsafe fn join<V: Lanes, T: KQuant>(
-    dot: V::Int,
+    total: V::Float,
     mins: &SubScales<V>,
     [d, dmin]: [V::Float; 2],
     row: &InputStep,
@@ -165,7 +187,7 @@ pub(super) unsafe fn join<V: Lanes, T: KQuant>(
     // SAFETY: the caller's promise.
     unsafe {
         let dx = V::splat_f32(row.scales[0]);
-        let acc = V::fma(V::to_float(dot), V::mul_f32(d, dx), acc);
+        let acc = V::fma(total, V::mul_f32(d, dx), acc);
         if !T::MINS {
             return acc;
         }
@@ -184,7 +206,7 @@ unsafe fn add_quad<V: Lanes, T: KQuant, const M: usize>(
     quad: usize,
     mut scale: V::Int,
     rows: *const InputStep,
-    dots: &mut [V::Int; M],
+    sums: &mut [Scaled<V>; M],
 ) {
     let parts = T::SUB_COLUMNS / 8;
     // SAFETY: the caller's promise; a quad's parts stay within the 256 columns.
@@ -197,18 +219,32 @@ unsafe fn add_quad<V: Lanes, T: KQuant, const M: usize>(
             if parts == 2 {
                 scale = V::shr32(scale, 8);
             }
-            for (m, sum) in dots.iter_mut().enumerate() {
+            for (m, sum) in sums.iter_mut().enumerate() {
                 let x = (*rows.add(m)).values.as_ptr().add(part * 32);
                 *sum = if parts == 2 {
                     let [low, high] = [
                         dot::<V, M, 4>(T::WIDE, &codes, 0, x),
                         dot::<V, M, 4>(T::WIDE, &codes, 4, x),
                     ];
-                    V::add(V::add(*sum, V::mul(low, first)), V::mul(high, second))
+                    add_scaled::<V, T>(add_scaled::<V, T>(*sum, low, first), high, second)
                 } else {
-                    V::add(*sum, V::mul(dot::<V, M, 8>(T::WIDE, &codes, 0, x), first))
+                    let dot = dot::<V, M, 8>(T::WIDE, &codes, 0, x);
+                    add_scaled::<V, T>(*sum, dot, first)
                 };
             }
+        }
+    }
+}
+
+/// # Safety
+/// As `Lanes`.
+#[inline(always)]
+unsafe fn add_scaled<V: Lanes, T: KQuant>(sum: Scaled<V>, dot: V::Int, scale: V::Int) -> Scaled<V> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match T::EXACT {
+            true => (sum.0, V::fma(V::to_float(dot), V::to_float(scale), sum.1)),
+            false => (V::add(sum.0, V::mul(dot, scale)), sum.1),
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::kernels::panels::input::{InputKind, PanelInput};
 /// Weight rows of a panel.
 pub(crate) const PANEL_ROWS: usize = 16;
 pub(super) const VECTOR_BYTES: usize = 64;
+/// Input rows whose sums are on the way together.
+pub(super) const TILED_ROWS_MAX: usize = 128;
 
 /// A stored type's place in a panel.
 pub(super) trait PanelType {

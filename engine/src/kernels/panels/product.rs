@@ -1,17 +1,23 @@
 //! Products of input rows with packed matrices, on all compute threads.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use super::dispatch::{PanelJob, kernels};
-use super::input::{InputKind, InputRows, PanelInput, STEP_COLUMNS, round};
+use super::input::{
+    InputKind, InputRows, InputStep, PanelInput, ROWS_TOGETHER_MAX, STEP_COLUMNS, round,
+};
 use super::packed::PackedMatrix;
-use super::panel_type::PANEL_ROWS;
-use crate::kernels::Compute;
+use super::panel_type::{PANEL_ROWS, TILED_ROWS_MAX};
+use crate::kernels::{Compute, KernelSet};
 
 /// Below this many multiply-accumulates one thread is faster than waking others.
 const PARALLEL_MACS: usize = 1 << 17;
 /// Below this many input values one thread rounds them all.
 const PARALLEL_VALUES: usize = 1 << 14;
+/// Rounded rows that a task takes all its panels past, which stay in the second-level cache with
+/// them.
+const ROWS_BYTES: usize = 1 << 17;
 /// Tasks per thread, so that a thread which is held up leaves its share to the others.
 const TASKS_PER_THREAD: usize = 12;
 
@@ -99,6 +105,7 @@ fn multiply_together(
         }
     }
     let space = &*space;
+    let together_rows = rows_together(compute.set(), columns);
     let panels: usize = products.iter().map(|product| product.weight.panels()).sum();
     let together = panels.div_ceil(compute.threads() * TASKS_PER_THREAD).max(1);
     let tasks = products.iter().map(|product| product.weight.panels().div_ceil(together)).sum();
@@ -108,8 +115,11 @@ fn multiply_together(
             let tasks = product.weight.panels().div_ceil(together);
             if first < tasks {
                 let end = product.weight.panels().min((first + 1) * together);
-                for panel in first * together..end {
-                    multiply_panel(compute, product, panel, (x, rows), space);
+                for start in (0..rows).step_by(together_rows) {
+                    let rows = start..rows.min(start + together_rows);
+                    for panel in first * together..end {
+                        multiply_panel(compute, product, panel, (x, rows.clone()), space);
+                    }
                 }
                 return;
             }
@@ -123,24 +133,32 @@ fn multiply_together(
     }
 }
 
+/// As many as the matrix unit shares a pass over a panel's codes, or as fit the cache.
+fn rows_together(set: KernelSet, columns: usize) -> usize {
+    let row_bytes = columns.div_ceil(STEP_COLUMNS) * size_of::<InputStep>();
+    let least = if set == KernelSet::Amx { TILED_ROWS_MAX } else { 2 * ROWS_TOGETHER_MAX };
+    (ROWS_BYTES / row_bytes.max(1) / least).max(1) * least
+}
+
 fn multiply_panel(
     compute: &Compute,
     product: &Product<'_>,
     panel: usize,
-    (x, rows): (&[f32], usize),
+    (x, rows): (&[f32], Range<usize>),
     space: &InputSpace,
 ) {
     let weight = product.weight;
     let first = panel * PANEL_ROWS;
     let (steps, stride) = match weight.input() {
         InputKind::Floats => (&[][..], 0),
-        InputKind::Blocks32 => (&space.blocks_32.steps[..], space.blocks_32.stride),
-        InputKind::Blocks256 => (&space.blocks_256.steps[..], space.blocks_256.stride),
+        InputKind::Blocks32 => (&space.blocks_32.steps[rows.start..], space.blocks_32.stride),
+        InputKind::Blocks256 => (&space.blocks_256.steps[rows.start..], space.blocks_256.stride),
     };
-    let input = PanelInput { steps, stride, floats: x, rows, columns: weight.columns };
+    let floats = &x[rows.start * weight.columns..rows.end * weight.columns];
+    let input = PanelInput { steps, stride, floats, rows: rows.len(), columns: weight.columns };
     // SAFETY: a panel's first row is one of the matrix's, and `outputs` its number of rows times
     // the input's, so the offset is within the output.
-    let out = unsafe { product.out.add(first) };
+    let out = unsafe { product.out.add(rows.start * weight.rows + first) };
     let job = PanelJob {
         panel: weight.panel(panel).as_ptr(),
         input,
@@ -189,7 +207,7 @@ fn round_rows(
     }
 }
 
-struct SharedSteps(*mut super::input::InputStep);
+struct SharedSteps(*mut InputStep);
 
 // SAFETY: tasks write the steps of different rows.
 unsafe impl Sync for SharedSteps {}

@@ -7,7 +7,7 @@ use super::*;
 use crate::kernels::{Compute, KernelSet};
 use crate::weights::dequantise;
 
-const ROW_COUNTS: [usize; 7] = [1, 2, 3, 8, 16, 17, 64];
+const ROW_COUNTS: [usize; 8] = [1, 2, 3, 8, 16, 17, 64, 145];
 
 /// splitmix64
 struct Random(u64);
@@ -288,6 +288,13 @@ fn every_set_gives_the_bits_of_plain_sums_at_every_number_of_rows() {
     for weight in WeightType::ALL {
         Case::random(weight, 40, 512, 66, 1).check();
         Case::random(weight, 7, 256, 20, 2).check();
+    }
+}
+
+#[test]
+fn more_rows_than_a_task_takes_at_a_time_have_the_same_bits() {
+    for weight in [WeightType::Q4K, WeightType::Q8_0, WeightType::BF16] {
+        Case::random(weight, 40, 2048, 145, 4).check();
     }
 }
 

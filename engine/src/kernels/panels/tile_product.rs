@@ -11,12 +11,9 @@ use super::block_scheme::{BLOCK, BlockQuant};
 use super::dispatch::{PanelJob, store_row};
 use super::input::{InputStep, STEP_COLUMNS};
 use super::k_scheme::{KQuant, join, low_byte};
-use super::panel_type::VECTOR_BYTES;
+use super::panel_type::{TILED_ROWS_MAX, VECTOR_BYTES};
 use super::tiles::{self, Plane, TILE_ROWS, TILE_VALUES, TileSums};
 use crate::kernels::lanes::{Avx512, Lanes};
-
-/// Input rows whose sums are on the way together.
-pub(super) const TILED_ROWS_MAX: usize = 128;
 /// Weight of the high plane, as a power of two: a code times a scale is `high << bits | low`.
 const PLANE_BITS_MINS: i32 = 3;
 const PLANE_BITS_SIGNED: i32 = 6;
@@ -53,6 +50,7 @@ pub(super) unsafe fn k_product<T: KQuant>(job: &PanelJob<'_>, row: usize, rows: 
                     let low = Avx512::load(sums.0.as_ptr().add(at + TILE_VALUES).cast());
                     let bits = if T::MINS { PLANE_BITS_MINS } else { PLANE_BITS_SIGNED };
                     let dot = Avx512::add(Avx512::shl32(high, bits), low);
+                    let dot = Avx512::to_float(dot);
                     *acc = join::<Avx512, T>(dot, &mins, factors, &*first.add(m), *acc);
                 }
             }

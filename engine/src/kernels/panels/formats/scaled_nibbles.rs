@@ -69,6 +69,8 @@ fn pack_nibbles(codes: &[u8], sub: usize, vector: usize, lane: &mut Lane<'_>) {
 impl<const FIFTHS: bool> KQuant for ScaledNibbles<FIFTHS> {
     const SUB_COLUMNS: usize = 32;
     const MINS: bool = true;
+    // 4 * 32 * 15 * 127 * 63 is 15,361,920.
+    const EXACT: bool = !FIFTHS;
 
     /// The file's 12 bytes a, b, c (a word each): scales 0 to 3 are the low six bits of a, mins of
     /// b; the others have four bits in c and two in the highest of a and b.

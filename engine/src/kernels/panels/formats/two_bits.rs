@@ -38,6 +38,8 @@ impl PanelType for Q2K {
 impl KQuant for Q2K {
     const SUB_COLUMNS: usize = 16;
     const MINS: bool = true;
+    // 256 * 3 * 127 * 15 is 1,463,040.
+    const EXACT: bool = true;
 
     #[inline(always)]
     unsafe fn scales<V: Lanes>(unit: *const u8) -> SubScales<V> {
@@ -109,6 +111,8 @@ impl KQuant for Q3K {
     const SUB_COLUMNS: usize = 16;
     const MINS: bool = false;
     const CENTRE_BITS: i32 = 2;
+    // 256 * 7 * 127 * 32 is 7,282,688.
+    const EXACT: bool = true;
 
     /// The file's 12 bytes a, b, c (a word each): the low four bits of the scales are the nibbles
     /// of a and b, low ones first, the two upper ones bit pairs of c; 32 is zero.
