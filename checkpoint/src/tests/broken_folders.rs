@@ -37,9 +37,9 @@ fn configured(field: &str, value: Value, wanted: &[&str]) {
 
 #[test]
 fn a_configuration_that_contradicts_the_tensors_names_one() {
-    configured("intermediate_size", json!(100), &["blk.0.ffn_gate.weight", "[96, 64]"]);
+    configured("intermediate_size", json!(100), &["blk.0.ffn_gate.weight", "[48, 32]"]);
     configured("num_hidden_layers", json!(4), &["blk.3.attn_norm.weight", "missing"]);
-    configured("vocab_size", json!(300), &["token_embd.weight", "[300, 64]"]);
+    configured("vocab_size", json!(300), &["token_embd.weight", "[300, 32]"]);
     configured("tie_word_embeddings", json!(false), &["output.weight", "missing"]);
 }
 
