@@ -34,6 +34,7 @@ const NAMES: [Names; Architecture::ALL.len()] = [
     names(Architecture::Phi3, Some("phi3"), "phi3"),
     names(Architecture::Gemma2, Some("gemma2"), "gemma2"),
     names(Architecture::Gemma3, Some("gemma3"), "gemma3_text"),
+    names(Architecture::Gemma4, Some("gemma4"), "gemma4_text"),
     names(Architecture::Mixtral, None, "mixtral"),
     names(Architecture::Qwen3Moe, Some("qwen3moe"), "qwen3_moe"),
     names(Architecture::GptOss, Some("gpt-oss"), "gpt_oss"),

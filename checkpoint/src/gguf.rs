@@ -12,6 +12,7 @@ use crate::text_assets::TextAssets;
 
 mod delta_net;
 mod experts;
+mod gemma4;
 mod header;
 mod latent;
 mod metadata;

@@ -40,6 +40,21 @@ pub(crate) fn layers(
     Ok((0..count).map(layer).collect())
 }
 
+/// Lets the last `count` layers read the keys and values of the last layer of their kind before
+/// them; false if there is none.
+pub(crate) fn share_keys(spec: &mut ModelSpec, count: u32) -> bool {
+    let Some(first) = spec.layer_count().checked_sub(count) else { return false };
+    let (own, reusing) = spec.layers.split_at_mut(first as usize);
+    reusing.iter_mut().all(|layer| {
+        let found = own.iter().rposition(|earlier| earlier.state == layer.state);
+        let (Some(source), StateKind::PagedKv { window }) = (found, layer.state) else {
+            return false;
+        };
+        layer.state = StateKind::KvOf { layer: LayerIndex(source as u32), window };
+        true
+    })
+}
+
 /// Head length where the configuration leaves it to arithmetic.
 pub(crate) fn head_dim(path: &Path, hidden: u32, heads: u32) -> Result<u32, CheckpointError> {
     if heads == 0 || !hidden.is_multiple_of(heads) {
@@ -60,10 +75,11 @@ pub(crate) fn check(
     spec: ModelSpec,
     path: &Path,
     files: &[PathBuf],
-    tensors: Vec<TensorEntry>,
+    mut tensors: Vec<TensorEntry>,
     label: Option<String>,
 ) -> Result<(ModelSpec, Vec<TensorEntry>), CheckpointError> {
     check_numbers(path, &spec)?;
+    tensors.retain(|tensor| !is_of_own_keys(&spec, tensor));
     let file = |tensor: &TensorEntry| {
         files.get(tensor.file as usize).map_or(path, PathBuf::as_path).to_owned()
     };
@@ -99,6 +115,14 @@ pub(crate) fn check(
         ordered.push(tensor);
     }
     Ok((with_sizes(spec, &expected, &ordered, label), ordered))
+}
+
+/// Keys and values of a layer that reads another's: published, and never read.
+fn is_of_own_keys(spec: &ModelSpec, tensor: &TensorEntry) -> bool {
+    let TensorPlace::Layer(layer) = tensor.place else { return false };
+    let part = tensor.name.splitn(3, '.').nth(2).and_then(|part| part.split('.').next());
+    spec.kv_layer(layer) != layer
+        && matches!(part, Some("attn_k" | "attn_v" | "attn_k_norm" | "attn_v_norm"))
 }
 
 /// The tensors that hold an expected one.
@@ -157,6 +181,11 @@ fn with_sizes(
             TensorPlace::Embedding => embedding_bytes += tensor.bytes,
             TensorPlace::Output => head_bytes += tensor.bytes,
             TensorPlace::Global => {}
+            // Each layer has its columns of it.
+            TensorPlace::EveryStage => {
+                let layers = spec.layers.len().max(1) as u64;
+                spec.layers.iter_mut().for_each(|l| l.weight_bytes += tensor.bytes / layers);
+            }
             TensorPlace::Layer(LayerIndex(layer)) => {
                 spec.layers[layer as usize].weight_bytes += tensor.bytes;
             }

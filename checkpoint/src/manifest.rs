@@ -106,11 +106,13 @@ impl Manifest {
     }
 
     fn holds(&self, range: LayerRange, place: TensorPlace) -> bool {
-        let first = range.start.0 == 0;
         let last = range.end.0 == self.spec.layer_count();
         match place {
-            TensorPlace::Embedding => first || (last && self.spec.tied_embeddings),
+            TensorPlace::Embedding => {
+                self.spec.embeds(range) || (last && self.spec.tied_embeddings)
+            }
             TensorPlace::Layer(layer) => range.start <= layer && layer < range.end,
+            TensorPlace::EveryStage => true,
             TensorPlace::Output => last,
             TensorPlace::Global => false,
         }

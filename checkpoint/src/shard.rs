@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use protocol::model_spec::{ModelSpec, ShareSlice, ShareUnits};
+use protocol::ids::LayerIndex;
+use protocol::model_spec::{AttentionSpec, ModelSpec, ShareSlice, ShareUnits};
 
 use crate::stored::column_block;
 use crate::tensor::TensorEntry;
@@ -23,13 +24,14 @@ pub enum TensorPart {
 /// whole on every rank; a tied head reads its rows (`ShareSlice::vocabulary`) once more.
 pub fn part_of(spec: &ModelSpec, slice: &ShareSlice, name: &str) -> TensorPart {
     use TensorPart::{Columns, Nothing, Rows, Whole};
-    let Some(part) = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) else {
+    let part = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+    let Some((layer, part)) = part.and_then(|(layer, part)| Some((layer.parse().ok()?, part)))
+    else {
         return if name == "output.weight" { Rows(wide(&slice.vocabulary, 1)) } else { Whole };
     };
-    let attention = spec.attention;
-    let heads = slice.heads(spec.heads_per_kv_head());
-    let value_dim = attention.latent.map_or(attention.head_dim, |latent| latent.value_dim);
-    let (base, suffix) = part.1.rsplit_once('.').unwrap_or((part.1, ""));
+    let attention = spec.attention_of(LayerIndex(layer));
+    let (kv_heads, heads) = spec.heads_of(LayerIndex(layer), slice);
+    let (base, suffix) = part.rsplit_once('.').unwrap_or((part, ""));
     let whole_of_first = if slice.is_first { Whole } else { Nothing };
     let summed_bias = |of: TensorPart| match suffix {
         "bias" if slice.is_first => Whole,
@@ -39,32 +41,41 @@ pub fn part_of(spec: &ModelSpec, slice: &ShareSlice, name: &str) -> TensorPart {
     match base {
         "attn_q" => Rows(wide(&heads, attention.query_rows_per_head())),
         "attn_q_b" => Rows(wide(&heads, attention.head_dim)),
-        "attn_k" | "attn_v" => Rows(wide(&slice.kv_heads, attention.head_dim)),
+        "attn_k" | "attn_v" => Rows(wide(&kv_heads, attention.head_dim)),
         "attn_sinks" => Rows(wide(&heads, 1)),
-        "attn_output" => summed_bias(Columns(wide(&heads, value_dim))),
+        "attn_output" => summed_bias(Columns(wide(&heads, attention.value_dim()))),
         "attn_qkv" | "attn_gate" => whole_of_first,
-        _ if part.1.starts_with("ssm_") => whole_of_first,
+        _ if part.starts_with("ssm_") => whole_of_first,
         "ffn_gate_inp" => Whole,
-        _ => match base.split_once('.') {
-            Some(("attn_k_b" | "attn_v_b", head)) => match head.parse() {
-                Ok(head) if heads.contains(&head) => Whole,
-                _ => Nothing,
-            },
-            _ => feed_forward(slice, base).map_or(Whole, |part| match part {
-                Columns(_) => summed_bias(part),
-                _ => part,
-            }),
-        },
+        _ => {
+            match base.split_once('.') {
+                Some(("attn_k_b" | "attn_v_b", head)) => match head.parse() {
+                    Ok(head) if heads.contains(&head) => Whole,
+                    _ => Nothing,
+                },
+                _ => feed_forward(slice, (spec, LayerIndex(layer)), base).map_or(Whole, |part| {
+                    match part {
+                        Columns(_) => summed_bias(part),
+                        _ => part,
+                    }
+                }),
+            }
+        }
     }
 }
 
 /// Rows of gate and up, columns of down: dense, of an expert (`ffn_up.7`), of the shared one.
-fn feed_forward(slice: &ShareSlice, base: &str) -> Option<TensorPart> {
+fn feed_forward(
+    slice: &ShareSlice,
+    (spec, layer): (&ModelSpec, LayerIndex),
+    base: &str,
+) -> Option<TensorPart> {
+    let dense = if spec.kv_layer(layer) == layer { &slice.ffn } else { &slice.reusing_ffn };
     let (part, width) = match base.strip_suffix("_shexp") {
         Some(part) => (part, &slice.shared_ffn),
         None => match base.split_once('.') {
             Some((part, _)) => (part, &slice.expert_ffn),
-            None => (base, &slice.ffn),
+            None => (base, dense),
         },
     };
     match part {
@@ -87,12 +98,16 @@ pub fn share_units(spec: &ModelSpec, tensors: &[TensorEntry]) -> ShareUnits {
             .map(|i| column_block(&tensors[i..]));
         of_part.max().unwrap_or(1)
     };
-    let attention = spec.attention;
-    let value_dim = attention.latent.map_or(attention.head_dim, |latent| latent.value_dim);
-    let head_columns = u64::from(spec.heads_per_kv_head()) * u64::from(value_dim);
     let columns_block = block(".attn_output.");
-    let whole = |heads: &u32| (u64::from(*heads) * head_columns).is_multiple_of(columns_block);
-    let kv_heads = (1..=attention.kv_heads).find(whole).unwrap_or(attention.kv_heads.max(1));
+    let whole_heads = |attention: &AttentionSpec| {
+        let columns = u64::from(attention.heads_per_kv_head()) * u64::from(attention.value_dim());
+        let whole = |heads: &u32| (u64::from(*heads) * columns).is_multiple_of(columns_block);
+        (1..=attention.kv_heads).find(whole).unwrap_or(attention.kv_heads.max(1))
+    };
     let least = u64::from(ShareUnits::default().ffn);
-    ShareUnits { kv_heads, ffn: block(".ffn_down").max(least) as u32 }
+    ShareUnits {
+        kv_heads: whole_heads(&spec.attention),
+        window_kv_heads: spec.window_attention.as_ref().map_or(1, whole_heads),
+        ffn: block(".ffn_down").max(least) as u32,
+    }
 }

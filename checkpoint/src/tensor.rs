@@ -40,6 +40,8 @@ pub enum TensorPlace {
     /// The token embedding, used by the first stage, and by the last one if the head is tied.
     Embedding,
     Layer(LayerIndex),
+    /// What every stage needs some columns or all of (Gemma 4's table of the layers' own inputs).
+    EveryStage,
     /// Output norm and output matrix, used by the last stage.
     Output,
     /// What no stage loads because `ModelSpec` already says it (`rope_freqs.weight`).
@@ -51,6 +53,9 @@ impl TensorPlace {
     pub fn of(name: &str) -> Self {
         if name.starts_with("token_embd.") {
             return Self::Embedding;
+        }
+        if name.starts_with("per_layer_") {
+            return Self::EveryStage;
         }
         if name.starts_with("output_norm.") || name.starts_with("output.") {
             return Self::Output;

@@ -2,7 +2,9 @@
 
 use protocol::ids::LayerIndex;
 use protocol::limits::STEP_TOKENS_MAX;
-use protocol::model_spec::{DeltaNetSpec, KvType, LayerRange, ModelSpec, StateKind};
+use protocol::model_spec::{
+    AttentionSpec, DeltaNetSpec, KvType, LayerRange, ModelSpec, RopeSpec, StateKind,
+};
 use protocol::plan::{ActivationType, KvPlan, Share};
 
 use crate::error::EngineError;
@@ -67,7 +69,17 @@ impl StageConfig {
         for index in range.indices() {
             let state = spec.layers[index].state;
             let latent = spec.attention.latent.map(|l| l.rank.saturating_add(l.rope_dim));
+            if let StateKind::KvOf { layer: source_layer, .. } = state
+                && source_layer < range.start
+            {
+                let layer = LayerIndex(index as u32);
+                return Err(EngineError::CutFromKeys { layer, source_layer, range });
+            }
             let runs = match state {
+                StateKind::KvOf { layer, window } => {
+                    let kept = spec.layers[..index].get(layer.0 as usize).map(|layer| layer.state);
+                    kept == Some(StateKind::PagedKv { window })
+                }
                 StateKind::PagedKv { window } => latent.is_none() && window != Some(0),
                 StateKind::PagedLatent { width } => latent == Some(width),
                 StateKind::Recurrent { bytes } => {
@@ -83,14 +95,10 @@ impl StageConfig {
     }
 
     fn check_sizes(&self, spec: &ModelSpec) -> Result<(), EngineError> {
-        let attention = spec.attention;
         let positive = [
             ("hidden_size", spec.hidden_size),
             ("ffn_size", spec.ffn_size),
             ("vocab_size", spec.vocab_size),
-            ("heads", attention.heads),
-            ("kv_heads", attention.kv_heads),
-            ("head_dim", attention.head_dim),
             ("block_size", self.kv.block_size),
             ("blocks", self.kv.blocks),
             ("context_length", self.kv.context_length),
@@ -103,22 +111,9 @@ impl StageConfig {
         if let Some((field, value)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return bad(field, value, "expected at least 1");
         }
-        if !attention.heads.is_multiple_of(attention.kv_heads) {
-            return bad("heads", attention.heads, "expected a multiple of kv_heads");
-        }
-        for rope in std::iter::once(&spec.rope).chain(&spec.window_rope) {
-            let whole = attention.latent.map_or(attention.head_dim, |latent| latent.rope_dim);
-            if !rope.dims.is_multiple_of(2) || rope.dims == 0 || rope.dims > whole {
-                return bad("rotated elements", rope.dims, "expected an even part of a head");
-            }
-        }
-        if attention.head_dim > HEAD_DIM_MAX {
-            return bad("head_dim", attention.head_dim, "expected at most 1024");
-        }
-        let widths = [attention.query_width(), attention.latent_query_width()];
-        if widths.into_iter().any(|width| width > WIDTH_MAX) {
-            return bad("heads", attention.heads, "expected at most 16777216 values of all heads");
-        }
+        let windowed = spec.window_attention.as_ref().unwrap_or(&spec.attention);
+        check_heads(&spec.attention, &spec.rope)?;
+        check_heads(windowed, spec.window_rope.as_ref().unwrap_or(&spec.rope))?;
         if let Some(delta) = spec.delta_net {
             check_delta_net(&delta)?;
         }
@@ -132,13 +127,37 @@ impl StageConfig {
             return bad("block_size", self.kv.block_size, "expected a multiple of 16");
         }
         if !spec.can_keep(self.kv.kv_type) {
-            return bad("head_dim", attention.head_dim, "expected a multiple of 32 for q8_0 KV");
+            let expected = "expected a multiple of 32 for q8_0 KV";
+            return bad("head_dim", spec.attention.head_dim, expected);
         }
         if self.kv.step_tokens_max as usize > STEP_TOKENS_MAX {
             return bad("step_tokens_max", self.kv.step_tokens_max, "expected at most 4096");
         }
         Ok(())
     }
+}
+
+/// Of the layers of one kind.
+fn check_heads(attention: &AttentionSpec, rope: &RopeSpec) -> Result<(), EngineError> {
+    let bad = |field, value: u32, expected| {
+        Err(EngineError::BadSpec { field, value: u64::from(value), expected })
+    };
+    let (heads, dim) = (attention.heads, attention.head_dim);
+    if attention.kv_heads == 0 || !heads.is_multiple_of(attention.kv_heads) || heads == 0 {
+        return bad("heads", heads, "expected a multiple of kv_heads, at least 1");
+    }
+    let whole = attention.latent.map_or(dim, |latent| latent.rope_dim);
+    if !rope.dims.is_multiple_of(2) || rope.dims == 0 || rope.dims > whole {
+        return bad("rotated elements", rope.dims, "expected an even part of a head");
+    }
+    if dim == 0 || dim > HEAD_DIM_MAX {
+        return bad("head_dim", dim, "expected 1 to 1024");
+    }
+    let widths = [attention.query_width(), attention.latent_query_width()];
+    if widths.into_iter().any(|width| width > WIDTH_MAX) {
+        return bad("heads", heads, "expected at most 16777216 values of all heads");
+    }
+    Ok(())
 }
 
 fn check_delta_net(delta: &DeltaNetSpec) -> Result<(), EngineError> {

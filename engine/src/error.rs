@@ -19,6 +19,11 @@ pub enum EngineError {
     BadShare(Share),
     #[error("layer {layer} keeps {state:?}, which no part of the specification describes")]
     UnsupportedState { layer: LayerIndex, state: StateKind },
+    #[error(
+        "layer {layer} reads the keys of layer {source_layer}, which is not in {range}: no cut may \
+         come between the two"
+    )]
+    CutFromKeys { layer: LayerIndex, source_layer: LayerIndex, range: LayerRange },
     #[error("model configuration: {field} is {value}, {expected}")]
     BadSpec { field: &'static str, value: u64, expected: &'static str },
     #[error(transparent)]

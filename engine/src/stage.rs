@@ -32,7 +32,7 @@ pub struct Stage {
     activation: ActivationType,
     limits: BatchLimits,
     ropes: Vec<Rope>,
-    /// On the first stage.
+    /// On the first stage, and where layers make something of embedded tokens themselves.
     embedding: Option<Embedding>,
     layers: Layers,
     /// On the last stage.
@@ -172,16 +172,23 @@ impl Stage {
     }
 
     fn read_input(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
-        let hidden = &mut self.workspace.hidden[..batch.token_count() * self.hidden];
+        let values = batch.token_count() * self.hidden;
+        let hidden = &mut self.workspace.hidden[..values];
+        let first = self.range.start.0 == 0;
         match (&self.embedding, input) {
-            (Some(embedding), StageInput::Tokens) => embedding.forward(batch, hidden),
-            (None, StageInput::Activations(bytes)) => {
+            (Some(embedding), StageInput::Tokens) if first => embedding.forward(batch, hidden),
+            (_, StageInput::Activations(bytes)) if !first => {
                 activations::decode(bytes, self.activation, hidden)?;
             }
-            (first, _) => {
-                let expected = if first.is_some() { "token ids" } else { "activations" };
+            _ => {
+                let expected = if first { "token ids" } else { "activations" };
                 return Err(EngineError::WrongInput { range: self.range, expected });
             }
+        }
+        if let (Some(embedding), Some(embedded)) =
+            (&self.embedding, self.workspace.embedded.get_mut(..values))
+        {
+            embedding.forward(batch, embedded);
         }
         Ok(())
     }

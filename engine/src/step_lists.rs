@@ -21,9 +21,9 @@ impl StepLists {
         let mut places = emptied(std::mem::take(&mut self.places));
         places.extend(batch.rows.iter().flat_map(|rows| {
             let blocks = rows.block_tables.first().map_or(&[][..], |table| &table[..]);
-            let positions = rows.position..rows.position + rows.tokens.len() as u32;
             let slot = rows.state_slot.map_or(0, |slot| slot.0 as usize);
-            positions.map(move |position| RowPlace { position, blocks, slot })
+            let tokens = (rows.position..).zip(&rows.tokens);
+            tokens.map(move |(position, token)| RowPlace { token: *token, position, blocks, slot })
         }));
         places
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protocol::limits::STEP_TOKENS_MAX;
-use protocol::model_spec::{LatentSpec, ModelSpec};
+use protocol::model_spec::{AttentionSpec, LatentSpec, ModelSpec};
 
 use crate::collective::{Alone, Collective, Missing};
 use crate::config::{StageConfig, WIDTH_MAX};
@@ -20,7 +20,10 @@ pub(crate) struct Workspace {
     pub(crate) rows: usize,
     // [rows, hidden]
     pub(crate) hidden: Vec<f32>,
-    /// The same as raw values of the activation type, for the next stage; empty on the last.
+    /// Embedded tokens, where layers make something of them themselves.
+    // [rows, hidden]
+    pub(crate) embedded: Vec<f32>,
+    /// `hidden` as raw values of the activation type, for the next stage; empty on the last.
     pub(crate) wire: Vec<u8>,
     pub(crate) tile: TileSpace,
     pub(crate) logits: LogitSpace,
@@ -104,6 +107,7 @@ struct Widths {
     ffn: usize,
     experts: usize,
     gathered: usize,
+    embedded: usize,
 }
 
 impl Workspace {
@@ -117,6 +121,7 @@ impl Workspace {
         Self {
             rows,
             hidden: zeros(rows * widths.hidden),
+            embedded: zeros(rows * widths.embedded),
             wire: vec![0; sizes.wire_bytes],
             tile: TileSpace {
                 widths,
@@ -152,7 +157,8 @@ impl Workspace {
         let vocabulary = spec.vocab_size as usize;
         let logits = logit_rows * (2 * widths.hidden + vocabulary + logit_part);
         let (tile_row, angles) = (widths.tile_row(), Rope::angle_floats(spec, rows));
-        let floats = (rows * widths.hidden + angles + tile * tile_row + logits) as u64;
+        let rows_floats = rows * (widths.hidden + widths.embedded);
+        let floats = (rows_floats + angles + tile * tile_row + logits) as u64;
         let thread =
             attention_scratch_floats(&spec.of_slice(&spec.slice(config.share)), config.kv.kv_type);
         let threads = (threads as u64).saturating_mul(thread);
@@ -190,20 +196,23 @@ impl Widths {
         let attention = spec.attention;
         // An estimate may be asked of sizes that loading refuses.
         let width = |values: u64| values.min(WIDTH_MAX) as usize;
+        let widest =
+            |of: fn(&AttentionSpec) -> u64| width(spec.attentions().map(of).max().unwrap_or(0));
         let hidden = spec.hidden_size as usize;
         let experts = spec.experts.map_or(0, |experts| width(experts.count.into()));
         let mut widths = Self {
             hidden,
-            query: width(attention.query_width()),
-            attended: width(attention.query_width()),
-            key: width(attention.key_width()),
-            value: width(attention.key_width()),
+            query: widest(AttentionSpec::query_width),
+            attended: widest(AttentionSpec::query_width),
+            key: widest(AttentionSpec::key_width),
+            value: widest(AttentionSpec::key_width),
             latent: 0,
             projected: width(spec.projected_width()),
             mixed: width(spec.delta_net.map_or(0, |delta| delta.value_width())),
             ffn: spec.ffn_width_max() as usize,
             experts,
             gathered: if experts > 0 { hidden } else { 0 },
+            embedded: if spec.per_layer_width > 0 { hidden } else { 0 },
         };
         if let Some(latent) = attention.latent {
             widths.set_latent(&latent, attention.heads.into());

@@ -36,7 +36,7 @@ fn describe(problem: &Problem<'_>, chain: &Chain) -> String {
 
 pub(crate) fn why_not(problem: &Problem<'_>, chains: &[Chain]) -> PlanError {
     let usable =
-        problem.devices.iter().filter(|d| (0..problem.layers).any(|l| !d.ends(l).is_empty()));
+        problem.devices.iter().filter(|d| (0..problem.layers).any(|l| d.ends(l).next().is_some()));
     let count = usable.count() as u32;
     if let StageCount::Exactly(asked) = problem.objective.stages {
         if count < asked {

@@ -1,5 +1,6 @@
 //! A planning task with its tables filled in: what every stage on every device costs.
 
+use protocol::ids::LayerIndex;
 use protocol::model_spec::{LayerRange, ModelSpec};
 use protocol::node_profile::DeviceProfile;
 
@@ -30,6 +31,8 @@ pub(crate) struct Device<'a> {
     head: f64,
     /// `[start]` the largest end of a stage from `start` that fits; `start` itself: none does.
     fits_until: Vec<usize>,
+    /// `[layer]` whether a stage may end before it.
+    cuts: Vec<bool>,
 }
 
 /// Token ids of a whole batch and their header.
@@ -85,7 +88,8 @@ impl<'a> Device<'a> {
             })
             .collect();
         let head = head_seconds(spec, profile);
-        Self { candidate, index, profile, decode_prefix, head, fits_until }
+        let cuts = (0..=layers).map(|layer| spec.can_cut(LayerIndex(layer as u32))).collect();
+        Self { candidate, index, profile, decode_prefix, head, fits_until, cuts }
     }
 
     /// Seconds of one decode row in layers `start..end`, with the head if the last layer is there.
@@ -96,8 +100,8 @@ impl<'a> Device<'a> {
     }
 
     /// The ends that a stage from `start` may have on this device.
-    pub(crate) fn ends(&self, start: usize) -> std::ops::RangeInclusive<usize> {
-        start + 1..=self.fits_until[start]
+    pub(crate) fn ends(&self, start: usize) -> impl Iterator<Item = usize> {
+        (start + 1..=self.fits_until[start]).filter(|end| self.cuts[*end])
     }
 }
 

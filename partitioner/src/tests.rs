@@ -241,3 +241,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn layers_that_read_anothers_keys_stay_with_it() {
+    let mut spec = model(8, 64, 8);
+    for layer in [6, 7] {
+        let source = protocol::ids::LayerIndex(3);
+        spec.layers[layer].state = StateKind::KvOf { layer: source, window: None };
+    }
+    let cluster = Cluster { nodes: (1..4).map(|id| node(id, 420, 1e10)).collect() };
+    let planned = answer(&spec, &cluster, &objective(&spec)).expect("two hold it");
+    let starts: Vec<_> = planned.plan.stages().iter().map(|stage| stage.layers.start.0).collect();
+    assert!(starts.len() > 1 && starts.iter().all(|start| *start <= 3), "{starts:?}");
+    assert!(verify(&planned.plan, &spec, &cluster).is_empty());
+}

@@ -13,6 +13,9 @@ pub fn verify(plan: &Plan, spec: &ModelSpec, cluster: &Cluster) -> Vec<String> {
         faults.push(format!("plans {} layers of {}", plan.layer_count(), spec.layer_count()));
         return faults;
     }
+    for stage in plan.stages().iter().filter(|stage| !spec.can_cut(stage.layers.start)) {
+        faults.push(format!("{} reads keys of layers before it", stage.layers));
+    }
     let kv = plan.kv();
     if u64::from(kv.blocks) * u64::from(kv.block_size) < u64::from(kv.context_length) {
         faults.push("the KV pool is shorter than one sequence".to_owned());

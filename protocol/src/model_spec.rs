@@ -30,9 +30,16 @@ pub struct ModelSpec {
     pub hidden_size: u32,
     /// Of the dense feed-forward layers.
     pub ffn_size: u32,
+    /// Of those that read another layer's keys, where it is another (Gemma 4's E2B).
+    pub reusing_ffn_size: Option<u32>,
+    /// Width of what each layer gets of a token beside the residual, from a table and a projection
+    /// of its own; 0 without one (Gemma 4's small models).
+    pub per_layer_width: u32,
     pub vocab_size: u32,
     pub context_length: u32,
     pub attention: AttentionSpec,
+    /// Of the layers with a window, where it is another (Gemma 4).
+    pub window_attention: Option<AttentionSpec>,
     /// Of the layers with a recurrent state.
     pub delta_net: Option<DeltaNetSpec>,
     pub rope: RopeSpec,
@@ -95,6 +102,9 @@ impl LayerSpec {
 pub enum StateKind {
     /// Keys and values of every position, or of the last `window` ones.
     PagedKv { window: Option<u32> },
+    /// Nothing of its own: it reads the keys and values of an earlier layer (Gemma 4's small
+    /// models). No cut may come between the two.
+    KvOf { layer: LayerIndex, window: Option<u32> },
     /// One vector per position that all heads read their keys and values from (MLA).
     PagedLatent { width: u32 },
     /// A fixed-size state in a slot of its own (gated delta net, Mamba-2, short convolutions).
@@ -185,10 +195,24 @@ impl ModelSpec {
     /// tied matrix that serves both ends of one stage counts once.
     pub fn stage_weight_bytes(&self, range: LayerRange) -> u64 {
         let layers: u64 = self.layers[range.indices()].iter().map(|l| l.weight_bytes).sum();
-        let embedding = if range.start.0 == 0 { self.embedding_bytes } else { 0 };
+        let embedding = if self.embeds(range) { self.embedding_bytes } else { 0 };
         let head = if range.end.0 == self.layer_count() { self.head_bytes } else { 0 };
         let shared = if self.tied_embeddings { embedding.min(head) } else { 0 };
         layers + embedding + head - shared
+    }
+
+    /// Whether a stage of `range` needs the token embedding: the first, and all whose layers make
+    /// something of the embedded token themselves.
+    pub fn embeds(&self, range: LayerRange) -> bool {
+        range.start.0 == 0 || self.per_layer_width > 0
+    }
+
+    /// Whether a stage may begin with `layer`: no layer from there on reads keys from before.
+    pub fn can_cut(&self, layer: LayerIndex) -> bool {
+        self.layers.iter().skip(layer.0 as usize).all(|later| match later.state {
+            StateKind::KvOf { layer: source, .. } => source >= layer,
+            _ => true,
+        })
     }
 
     /// Bytes of state that one token takes in the pages of the layers of `range`.
@@ -200,9 +224,11 @@ impl ModelSpec {
     /// Whether the heads of all layers are made of whole blocks of `kv`.
     pub fn can_keep(&self, kv: KvType) -> bool {
         self.layers.iter().all(|layer| match layer.state {
-            StateKind::PagedKv { .. } => self.attention.head_dim.is_multiple_of(kv.block()),
+            StateKind::PagedKv { window } => {
+                self.attention_with(window).head_dim.is_multiple_of(kv.block())
+            }
             StateKind::PagedLatent { width } => width.is_multiple_of(kv.block()),
-            StateKind::Recurrent { .. } => true,
+            StateKind::KvOf { .. } | StateKind::Recurrent { .. } => true,
         })
     }
 
@@ -210,7 +236,7 @@ impl ModelSpec {
     pub fn slot_bytes(&self, range: LayerRange) -> u64 {
         let bytes = |layer: &LayerSpec| match layer.state {
             StateKind::Recurrent { bytes } => bytes,
-            StateKind::PagedKv { .. } | StateKind::PagedLatent { .. } => 0,
+            _ => 0,
         };
         self.layers[range.indices()].iter().map(bytes).fold(0, u64::saturating_add)
     }
@@ -228,18 +254,20 @@ impl ModelSpec {
     }
 
     /// Values of a row that projections leave for more than attention: the gates of its output,
-    /// or all that a delta net makes of it.
+    /// all that a delta net makes of it, or what a feed-forward beside experts does.
     pub fn projected_width(&self) -> u64 {
         let gated = if self.attention.output_gate { self.attention.query_rows() } else { 0 };
-        gated.max(self.delta_net.map_or(0, |delta| delta.workspace_width()))
+        let both = self.experts.is_some_and(|experts| experts.beside_dense);
+        let dense = if both { u64::from(self.hidden_size) } else { 0 };
+        gated.max(dense).max(self.delta_net.map_or(0, |delta| delta.workspace_width()))
     }
 
     /// Values that one token adds to the pages of a layer.
     pub fn state_values(&self, state: StateKind) -> u64 {
         match state {
-            StateKind::PagedKv { .. } => 2 * self.attention.key_width(),
+            StateKind::PagedKv { window } => 2 * self.attention_with(window).key_width(),
             StateKind::PagedLatent { width } => u64::from(width),
-            StateKind::Recurrent { .. } => 0,
+            StateKind::KvOf { .. } | StateKind::Recurrent { .. } => 0,
         }
     }
 
@@ -250,17 +278,52 @@ impl ModelSpec {
 
     /// The rotation of a layer's heads.
     pub fn rope_of(&self, layer: LayerIndex) -> &RopeSpec {
-        let windowed = matches!(
-            self.layers.get(layer.0 as usize).map(|layer| layer.state),
-            Some(StateKind::PagedKv { window: Some(_) })
-        );
+        let windowed = self.window_of(layer).is_some();
         self.window_rope.as_ref().filter(|_| windowed).unwrap_or(&self.rope)
     }
 
-    /// The widest feed-forward: dense, of one expert, or of the shared ones.
+    /// The heads of a layer.
+    pub fn attention_of(&self, layer: LayerIndex) -> &AttentionSpec {
+        self.attention_with(self.window_of(layer))
+    }
+
+    /// The kinds of attention that its layers have.
+    pub fn attentions(&self) -> impl Iterator<Item = &AttentionSpec> {
+        std::iter::once(&self.attention).chain(&self.window_attention)
+    }
+
+    /// Positions that a row of a layer sees, if these are not all.
+    pub fn window_of(&self, layer: LayerIndex) -> Option<u32> {
+        match self.layers.get(layer.0 as usize)?.state {
+            StateKind::PagedKv { window } | StateKind::KvOf { window, .. } => window,
+            StateKind::PagedLatent { .. } | StateKind::Recurrent { .. } => None,
+        }
+    }
+
+    fn attention_with(&self, window: Option<u32>) -> &AttentionSpec {
+        self.window_attention.as_ref().filter(|_| window.is_some()).unwrap_or(&self.attention)
+    }
+
+    /// The layer whose keys and values a layer reads: its own, most often.
+    pub fn kv_layer(&self, layer: LayerIndex) -> LayerIndex {
+        match self.layers.get(layer.0 as usize).map(|layer| layer.state) {
+            Some(StateKind::KvOf { layer, .. }) => layer,
+            _ => layer,
+        }
+    }
+
+    /// Width of a layer's dense feed-forward.
+    pub fn ffn_size_of(&self, layer: LayerIndex) -> u32 {
+        let reuses = self.kv_layer(layer) != layer;
+        self.reusing_ffn_size.filter(|_| reuses).unwrap_or(self.ffn_size)
+    }
+
+    /// The widest feed-forward: dense, of one expert, or of the shared ones; or what passes for
+    /// one, the layers' own input of a token.
     pub fn ffn_width_max(&self) -> u32 {
         let experts = self.experts.map_or(0, |e| e.ffn_size.max(e.shared_ffn_size));
-        self.ffn_size.max(experts)
+        let dense = self.ffn_size.max(self.reusing_ffn_size.unwrap_or(0));
+        dense.max(experts).max(self.per_layer_width)
     }
 
     /// Peak activation memory of a step of `tokens` rows on one stage, f32.
@@ -268,10 +331,14 @@ impl ModelSpec {
     /// Residual, normed input, q/k/v/attention output, gate/up/down of the MLP, and what routing
     /// to experts takes; on the last stage also `sampled` rows of logits.
     pub fn workspace_bytes(&self, tokens: u64, sampled: u64) -> u64 {
-        let attention = self.attention;
+        let widest = |width: fn(&AttentionSpec) -> u64| self.attentions().map(width).max();
+        let query = |a: &AttentionSpec| a.query_width().max(a.latent_query_width());
         let mut row = 4 * u64::from(self.hidden_size) + 3 * u64::from(self.ffn_width_max());
-        row += 2 * attention.query_width().max(attention.latent_query_width());
-        row += 2 * attention.key_width() + self.projected_width();
+        row += 2 * widest(query).unwrap_or(0);
+        row += 2 * widest(AttentionSpec::key_width).unwrap_or(0) + self.projected_width();
+        if self.per_layer_width > 0 {
+            row += u64::from(self.hidden_size);
+        }
         if let Some(experts) = self.experts {
             row += 2 * u64::from(self.hidden_size) + u64::from(experts.count);
         }
@@ -284,9 +351,12 @@ impl ModelSpec {
             architecture,
             hidden_size: 0,
             ffn_size: 0,
+            reusing_ffn_size: None,
+            per_layer_width: 0,
             vocab_size: 0,
             context_length: 0,
             attention: AttentionSpec::default(),
+            window_attention: None,
             delta_net: None,
             rope: RopeSpec::plain(10_000.0, 0),
             window_rope: None,

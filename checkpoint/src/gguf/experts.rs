@@ -31,6 +31,7 @@ pub(super) fn read(
         ffn_size,
         shared_ffn_size: ffn_size.saturating_mul(shared).max(gated_shared_size),
         shared_gate: gated_shared_size > 0,
+        beside_dense: architecture == Architecture::Gemma4,
         dense_layers: shapes.u32("leading_dense_block_count")?.unwrap_or(0),
         bias: architecture == Architecture::GptOss,
         routing: if grouped { grouped_routing(shapes)? } else { Routing::SOFTMAX },

@@ -59,6 +59,20 @@ impl Metadata {
         number.map(Some).ok_or_else(|| self.bad(field, value, "one 32-bit number"))
     }
 
+    /// A number for each of `count` layers, or one for all of them.
+    pub(super) fn per_layer(
+        &self,
+        field: &str,
+        count: usize,
+    ) -> Result<Option<Vec<u32>>, CheckpointError> {
+        let Some(list @ Value::Integers(all)) = self.get(field) else {
+            return Ok(self.u32(field)?.map(|one| vec![one; count]));
+        };
+        let numbers: Option<Vec<u32>> = all.iter().map(|n| u32::try_from(*n).ok()).collect();
+        let bad = || self.bad(field, list, format!("{count} numbers"));
+        numbers.filter(|numbers| numbers.len() == count).map(Some).ok_or_else(bad)
+    }
+
     pub(super) fn need_u32(&self, field: &str) -> Result<u32, CheckpointError> {
         self.u32(field)?.ok_or_else(|| self.missing(field))
     }

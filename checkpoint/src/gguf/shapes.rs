@@ -5,7 +5,7 @@ use protocol::model_spec::{
 };
 
 use super::metadata::Metadata;
-use super::{delta_net, experts, latent, rope};
+use super::{delta_net, experts, gemma4, latent, rope};
 use crate::error::CheckpointError;
 use crate::tensor::TensorEntry;
 use crate::{families, layout};
@@ -80,14 +80,19 @@ pub(super) fn spec(shapes: &Shapes<'_>, tokens: usize) -> Result<ModelSpec, Chec
         Some(length) => length,
         None => layout::head_dim(path, hidden_size, heads)?,
     };
-    let kv_heads = shapes.u32("attention.head_count_kv")?.unwrap_or(heads);
+    let kv_heads = match architecture {
+        // A list, read with the layers' kinds.
+        Architecture::Gemma4 => heads,
+        _ => shapes.u32(gemma4::KV_HEADS)?.unwrap_or(heads),
+    };
     // Layers behind the last that guess the token after the next are not run.
     let draft = shapes.u32("nextn_predict_layers")?.unwrap_or(0);
     let count = shapes.need_u32("block_count")?.saturating_sub(draft);
     let epsilon = shapes.key("attention.layer_norm_rms_epsilon");
     let mut spec = ModelSpec {
         hidden_size,
-        ffn_size: ffn_size(shapes)?,
+        // A list may be a width for each layer, read with their kinds.
+        ffn_size: if architecture == Architecture::Gemma4 { 0 } else { ffn_size(shapes)? },
         vocab_size: vocab_size(shapes, tokens)?,
         context_length: shapes.need_u32("context_length")?,
         attention: AttentionSpec {
@@ -107,6 +112,9 @@ pub(super) fn spec(shapes: &Shapes<'_>, tokens: usize) -> Result<ModelSpec, Chec
     }
     if architecture.is_hybrid() {
         delta_net::read(shapes, &mut spec)?;
+    }
+    if architecture == Architecture::Gemma4 {
+        gemma4::read(shapes, &mut spec)?;
     }
     spec.rope = rope::read(shapes, &spec)?;
     details(shapes, &mut spec)?;
@@ -146,6 +154,7 @@ fn details(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointEr
             | Architecture::DeepseekV3
             | Architecture::Qwen3Next
             | Architecture::Qwen35Moe
+            | Architecture::Gemma4
     );
     if let (Some(experts), false) = (&spec.experts, known) {
         let expected = format!("0: {} has no experts", spec.architecture);
@@ -153,6 +162,11 @@ fn details(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointEr
     }
     match spec.architecture {
         Architecture::Gemma2 | Architecture::Gemma3 => gemma(shapes, spec)?,
+        Architecture::Gemma4 => {
+            spec.activation = Activation::GeluTanh;
+            spec.embedding_scale = (spec.hidden_size as f32).sqrt();
+            spec.logit_soft_cap = shapes.f32("final_logit_softcapping")?;
+        }
         Architecture::Mistral => spec.attention.temperature = temperature(shapes)?,
         Architecture::GptOss => {
             spec.attention.output_bias = true;
@@ -211,6 +225,8 @@ fn windows(shapes: &Shapes<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointEr
         Architecture::Phi3 => 0_u32,
         Architecture::Gemma2 | Architecture::GptOss => 2,
         Architecture::Gemma3 => shapes.u32(PATTERN)?.unwrap_or(6),
+        // Listed, and read with their heads.
+        Architecture::Gemma4 => return Ok(()),
         _ => {
             let expected = format!("0: {} has no sliding window", spec.architecture);
             return Err(shapes.fields.bad(&shapes.key(FIELD), length, expected));

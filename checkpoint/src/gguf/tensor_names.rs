@@ -29,6 +29,8 @@ fn canonical(spec: &ModelSpec, part: &str) -> Option<&'static str> {
         "post_attention_norm.weight" if !spec.architecture.has_post_norms() => {
             Some("ffn_norm.weight")
         }
+        "ffn_gate_inp.scale" => Some("router_scale.weight"),
+        "ffn_down_exps.scale" => Some("expert_scales.weight"),
         _ => None,
     }
 }

@@ -133,6 +133,10 @@ fn array<R: Read>(source: &mut Source<R>, what: &str) -> Result<Value, Checkpoin
     source.expect(what, count, each)?;
     match kind {
         kind::STRING => strings(source, what, count),
+        kind::BOOL => {
+            let bytes = source.bytes(what, count)?;
+            Ok(Value::Integers(bytes.into_iter().map(|byte| i32::from(byte != 0)).collect()))
+        }
         kind::F32 => Ok(Value::Floats(words(source, what, count, f32::from_le_bytes)?)),
         kind::I32 => Ok(Value::Integers(words(source, what, count, i32::from_le_bytes)?)),
         kind::U32 => {

@@ -60,7 +60,7 @@ fn adds_bos(vocabulary: &GgufVocabulary) -> bool {
     const BPE_WITH_BOS: [&str; 8] =
         ["llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "lfm2", "tekken"];
     match (vocabulary.model.as_str(), vocabulary.pre.as_deref()) {
-        ("llama", _) => true,
+        ("llama" | "gemma4", _) => true,
         ("gpt2", Some(pre)) => BPE_WITH_BOS.contains(&pre),
         _ => false,
     }
@@ -158,13 +158,14 @@ impl SpecialIds {
     /// The ids the file names, and the tokens that are known to end a turn: many files name only
     /// one of the two that their model uses, and not all mark them as control tokens.
     fn end_of_answer(&self, tokens: &[String]) -> Vec<TokenId> {
-        const ENDS: [&str; 10] = [
+        const ENDS: [&str; 11] = [
             "<|eot_id|>",
             "<|im_end|>",
             "<|end|>",
             "<|return|>",
             "<|call|>",
             "<end_of_turn>",
+            "<turn|>",
             "<|endoftext|>",
             "<|end_of_text|>",
             "<EOT>",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use protocol::model_spec::{AttentionSpec, ModelSpec, StateKind};
+use protocol::model_spec::{Architecture, AttentionSpec, ModelSpec, StateKind};
 use serde_json::{Map, Value};
 
 use super::json_file::Fields;
@@ -13,7 +13,10 @@ use crate::{families, layout};
 mod delta_net;
 mod details;
 mod experts;
+mod gemma4;
 mod latent;
+#[cfg(test)]
+mod published;
 mod windows;
 
 pub(super) fn spec(path: &Path, config: &Map<String, Value>) -> Result<ModelSpec, CheckpointError> {
@@ -42,6 +45,9 @@ pub(super) fn spec(path: &Path, config: &Map<String, Value>) -> Result<ModelSpec
         layers: layout::layers(path, count, |_| StateKind::PagedKv { window: None })?,
         ..ModelSpec::plain(architecture)
     };
+    if architecture == Architecture::Gemma4 {
+        gemma4::heads(&fields, &mut spec)?;
+    }
     rope_config::read(&fields, &mut spec)?;
     windows::read(&fields, &mut spec)?;
     if architecture.is_hybrid() {
@@ -57,8 +63,24 @@ pub(super) fn text_part(mut config: Map<String, Value>) -> Map<String, Value> {
     if let Some(Value::Object(text)) = config.remove("text_config") {
         config.extend(text);
     }
+    // Of the larger Gemma 3 only what differs from its class was published.
+    if config.get("model_type").and_then(Value::as_str) == Some("gemma3_text") {
+        for (field, usual) in GEMMA3_USUAL {
+            config.entry(field).or_insert_with(|| usual.into());
+        }
+    }
     config
 }
+
+const GEMMA3_USUAL: [(&str, u32); 7] = [
+    ("num_attention_heads", 8),
+    ("num_key_value_heads", 4),
+    ("head_dim", 256),
+    ("vocab_size", 262_208),
+    ("max_position_embeddings", 131_072),
+    ("rope_theta", 1_000_000),
+    ("sliding_window", 4096),
+];
 
 /// Models of experts alone may say only these experts' width.
 fn ffn_size(fields: &Fields<'_>) -> Result<u32, CheckpointError> {

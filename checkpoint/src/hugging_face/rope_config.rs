@@ -8,38 +8,40 @@ use super::json_file::Fields;
 use crate::error::CheckpointError;
 
 const THETA_DEFAULT: f32 = 10_000.0;
+const HALF_HEAD_MAX: usize = 1 << 13;
 
 /// Fills in the rotation of `spec`, whose heads are known.
 pub(super) fn read(config: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), CheckpointError> {
     let newer = object(config, "rope_parameters")?;
     let older = object(config, "rope_scaling")?;
-    if spec.architecture == Architecture::Gemma3 {
-        spec.window_rope = Some(gemma3_window(config, newer, spec)?);
+    let head_dim = spec.attention.head_dim;
+    if matches!(spec.architecture, Architecture::Gemma3 | Architecture::Gemma4) {
+        spec.window_rope = Some(window(config, newer, spec)?);
         let kinds = newer.map(|map| Fields { path: config.path, map });
         let full = match &kinds {
             Some(kinds) => object(kinds, "full_attention")?,
             None => older,
         };
-        spec.rope = one(config, full, spec)?;
+        spec.rope = one(config, full, spec, head_dim)?;
         return Ok(());
     }
-    spec.rope = one(config, newer.or(older), spec)?;
+    spec.rope = one(config, newer.or(older), spec, head_dim)?;
     Ok(())
 }
 
 /// The layers with a window rotate faster, and are never scaled.
-fn gemma3_window(
+fn window(
     config: &Fields<'_>,
     newer: Option<&Map<String, Value>>,
     spec: &ModelSpec,
 ) -> Result<RopeSpec, CheckpointError> {
-    let dims = spec.attention.head_dim;
+    let dims = spec.window_attention.as_ref().unwrap_or(&spec.attention).head_dim;
     let Some(map) = newer else {
         let theta = config.f32("rope_local_base_freq")?.unwrap_or(THETA_DEFAULT);
         return Ok(RopeSpec::plain(theta, dims));
     };
     let fields = Fields { path: config.path, map };
-    one(config, object(&fields, "sliding_attention")?, spec)
+    one(config, object(&fields, "sliding_attention")?, spec, dims)
 }
 
 /// One set of rotary settings; what it leaves out is looked for in the configuration itself.
@@ -47,6 +49,7 @@ fn one(
     config: &Fields<'_>,
     map: Option<&Map<String, Value>>,
     spec: &ModelSpec,
+    head_dim: u32,
 ) -> Result<RopeSpec, CheckpointError> {
     let empty = Map::new();
     let rope = Fields { path: config.path, map: map.unwrap_or(&empty) };
@@ -60,9 +63,24 @@ fn one(
     if !(part > 0.0 && part <= 1.0) {
         return Err(config.bad("partial_rotary_factor", part, "above 0, at most 1"));
     }
-    let dims = (f64::from(spec.attention.head_dim) * f64::from(part)) as u32;
+    let dims = (f64::from(head_dim) * f64::from(part)) as u32;
+    if rope.string("rope_type")? == Some("proportional") {
+        let factor = rope.f32("factor")?.unwrap_or(1.0);
+        let scaling = proportional((dims / 2) as usize, head_dim as usize / 2, factor);
+        return Ok(RopeSpec { scaling, ..RopeSpec::plain(theta, head_dim) });
+    }
     let scaling = scaling(&rope, config, spec)?;
     Ok(RopeSpec { scaling, ..RopeSpec::plain(theta, dims) })
+}
+
+/// Gemma 4: all pairs of a head have their place among the frequencies, and the first `turning` of
+/// `all` rotate. The others' divisor is the one that GGUF files have, too large to turn anything.
+fn proportional(turning: usize, all: usize, factor: f32) -> RopeScaling {
+    const STILL: f32 = 1e30;
+    // A head from a file may be absurdly long; the check of the numbers comes later.
+    let all = all.min(HALF_HEAD_MAX);
+    let factors = (0..all).map(|pair| if pair < turning { factor } else { STILL }).collect();
+    RopeScaling::FrequencyFactors { factors }
 }
 
 fn object<'a>(
@@ -100,9 +118,11 @@ fn scaling(
         }),
         "yarn" => yarn(rope, original()?),
         "longrope" | "su" => long_rope(rope, original()?, spec),
-        other => {
-            Err(rope.bad("rope_type", other, "`default`, `linear`, `llama3`, `yarn` or `longrope`"))
-        }
+        other => Err(rope.bad(
+            "rope_type",
+            other,
+            "`default`, `linear`, `llama3`, `yarn`, `longrope` or `proportional`",
+        )),
     }
 }
 

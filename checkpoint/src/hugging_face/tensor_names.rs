@@ -4,6 +4,20 @@ use protocol::model_spec::Architecture;
 
 use super::quantisation::Quantisation;
 
+/// What the names of parts that are not run begin with: towers that see or hear, what joins them to
+/// the text, and layers that guess further tokens.
+const BESIDE: [&str; 9] = [
+    "vision_tower.",
+    "vision_model.",
+    "visual.",
+    "multi_modal_projector.",
+    "embed_vision.",
+    "audio_tower.",
+    "embed_audio.",
+    "vision_embedder.",
+    "mtp.",
+];
+
 /// What decides how a folder's tensors are called.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Naming {
@@ -17,15 +31,17 @@ impl Naming {
         // Models that also see keep their text part one level lower; the other parts are not run.
         let below = name.strip_prefix("model.language_model.").map(|rest| format!("model.{rest}"));
         let name = below.as_deref().or(name.strip_prefix("language_model.")).unwrap_or(name);
-        if self.beside().iter().any(|prefix| name.starts_with(prefix)) {
+        let bare = name.strip_prefix("model.").unwrap_or(name);
+        if BESIDE.iter().any(|part| bare.starts_with(part)) {
             return None;
         }
         if let Some(whole) = whole_model(name) {
             return Some(whole.to_owned());
         }
         // Rotary frequencies that old exporters saved: the configuration says them. Scales of
-        // inputs in 8-bit floats: ours are not rounded to these.
-        let inputs = [".rotary_emb.inv_freq", ".input_scale", ".activation_scale"];
+        // inputs, keys and values in 8-bit floats: ours are not rounded to these.
+        let inputs =
+            [".rotary_emb.inv_freq", ".input_scale", ".activation_scale", ".k_scale", ".v_scale"];
         if inputs.iter().any(|ending| name.ends_with(ending)) {
             return None;
         }
@@ -41,20 +57,6 @@ impl Naming {
         });
         // A name that we do not know keeps its own, so that the error can say it.
         Some(canonical.unwrap_or_else(|| name.to_owned()))
-    }
-
-    /// What the names of parts that are not run begin with.
-    fn beside(self) -> &'static [&'static str] {
-        match self.architecture {
-            Architecture::Mistral => &[
-                "vision_tower.",
-                "multi_modal_projector.",
-                "model.vision_tower.",
-                "model.multi_modal_projector.",
-            ],
-            other if other.is_hybrid() => &["model.visual.", "mtp."],
-            _ => &[],
-        }
     }
 
     /// The name of a matrix without its ending, and what its part is called.
@@ -81,6 +83,11 @@ impl Naming {
         if let Some(norm) = norm_of_four(part).filter(|_| self.architecture.has_post_norms()) {
             return Some(norm.to_owned());
         }
+        if self.architecture == Architecture::Gemma4
+            && let Some(part) = gemma4_part(part)
+        {
+            return Some(part.to_owned());
+        }
         layer_part(part).map(str::to_owned).or_else(|| expert_part(part))
     }
 }
@@ -90,6 +97,9 @@ fn whole_model(name: &str) -> Option<&'static str> {
         "model.embed_tokens.weight" => "token_embd.weight",
         "model.norm.weight" => "output_norm.weight",
         "lm_head.weight" => "output.weight",
+        "model.embed_tokens_per_layer.weight" => "per_layer_token_embd.weight",
+        "model.per_layer_model_projection.weight" => "per_layer_model_proj.weight",
+        "model.per_layer_projection_norm.weight" => "per_layer_proj_norm.weight",
         _ => return None,
     })
 }
@@ -100,6 +110,25 @@ fn norm_of_four(part: &str) -> Option<&'static str> {
         "post_attention_layernorm.weight" => "post_attention_norm.weight",
         "pre_feedforward_layernorm.weight" => "ffn_norm.weight",
         "post_feedforward_layernorm.weight" => "post_ffw_norm.weight",
+        _ => return None,
+    })
+}
+
+fn gemma4_part(part: &str) -> Option<&'static str> {
+    Some(match part {
+        "self_attn.v_norm.weight" => "attn_v_norm.weight",
+        "per_layer_input_gate.weight" => "inp_gate.weight",
+        "per_layer_projection.weight" => "proj.weight",
+        "post_per_layer_input_norm.weight" => "post_norm.weight",
+        "layer_scalar" => "layer_output_scale.weight",
+        "router.proj.weight" => "ffn_gate_inp.weight",
+        "router.scale" => "router_scale.weight",
+        "router.per_expert_scale" => "expert_scales.weight",
+        "experts.gate_up_proj" => "ffn_gate_up_exps.weight",
+        "experts.down_proj" => "ffn_down_exps.weight",
+        "post_feedforward_layernorm_1.weight" => "post_ffw_norm_1.weight",
+        "pre_feedforward_layernorm_2.weight" => "pre_ffw_norm_2.weight",
+        "post_feedforward_layernorm_2.weight" => "post_ffw_norm_2.weight",
         _ => return None,
     })
 }

@@ -2,7 +2,8 @@
 
 use protocol::ids::LayerIndex;
 use protocol::model_spec::{
-    DeltaNetSpec, DeltaProjections, ExpertSpec, LatentSpec, ModelSpec, StateKind,
+    Architecture, AttentionSpec, DeltaNetSpec, DeltaProjections, ExpertSpec, LatentSpec, ModelSpec,
+    StateKind,
 };
 
 /// A tensor that must be there.
@@ -25,21 +26,38 @@ pub fn expected_tensors(spec: &ModelSpec) -> Vec<ExpectedTensor> {
         match (state, &spec.delta_net, &spec.attention.latent) {
             (StateKind::Recurrent { .. }, Some(delta), _) => list.delta_net(delta, hidden),
             (_, _, Some(latent)) => list.latent_attention(spec, latent),
-            (_, _, None) => list.attention(spec),
+            (_, _, None) => {
+                let keeps = spec.kv_layer(LayerIndex(layer)) == LayerIndex(layer);
+                list.attention(spec.attention_of(LayerIndex(layer)), hidden, keeps);
+            }
         }
         if spec.architecture.has_post_norms() {
             list.add("post_attention_norm.weight", &[hidden]);
         }
         list.add("ffn_norm.weight", &[hidden]);
-        match &spec.experts {
-            Some(experts) if spec.has_experts(LayerIndex(layer)) => list.experts(experts, hidden),
-            _ => list.feed_forward("", spec.ffn_size, hidden, false),
+        let experts = spec.experts.filter(|_| spec.has_experts(LayerIndex(layer)));
+        if experts.is_none_or(|experts| experts.beside_dense) {
+            list.feed_forward("", spec.ffn_size_of(LayerIndex(layer)), hidden, false);
+        }
+        if let Some(experts) = experts {
+            list.experts(&experts, hidden);
         }
         if spec.architecture.has_post_norms() {
             list.add("post_ffw_norm.weight", &[hidden]);
         }
+        if spec.architecture == Architecture::Gemma4 {
+            list.add("layer_output_scale.weight", &[1]);
+        }
+        if spec.per_layer_width > 0 {
+            list.per_layer_input(spec.per_layer_width.into(), hidden);
+        }
     }
     list.prefix.clear();
+    if spec.per_layer_width > 0 {
+        let width = u64::from(spec.per_layer_width);
+        list.add("per_layer_token_embd.weight", &[vocab, width * spec.layers.len() as u64]);
+        list.add("per_layer_proj_norm.weight", &[width]);
+    }
     list.add("output_norm.weight", &[hidden]);
     if !spec.tied_embeddings {
         list.add("output.weight", &[vocab, hidden]);
@@ -63,11 +81,23 @@ impl List {
         self.tensors.push(ExpectedTensor { name, shape: shape.to_vec() });
     }
 
-    fn attention(&mut self, spec: &ModelSpec) {
-        let attention = spec.attention;
-        let hidden = u64::from(spec.hidden_size);
+    fn per_layer_input(&mut self, width: u64, hidden: u64) {
+        self.add("per_layer_model_proj.weight", &[width, hidden]);
+        self.add("inp_gate.weight", &[width, hidden]);
+        self.add("proj.weight", &[hidden, width]);
+        self.add("post_norm.weight", &[hidden]);
+    }
+
+    /// Of a layer that reads another's keys and values only what asks for them.
+    fn attention(&mut self, attention: &AttentionSpec, hidden: u64, keeps: bool) {
         let (q, kv) = (attention.query_width(), attention.key_width());
-        for (part, rows) in [("attn_q", attention.query_rows()), ("attn_k", kv), ("attn_v", kv)] {
+        let parts = [("attn_q", attention.query_rows()), ("attn_k", kv), ("attn_v", kv)];
+        let projected = match (keeps, attention.values_are_keys) {
+            (false, _) => 1,
+            (true, true) => 2,
+            (true, false) => 3,
+        };
+        for (part, rows) in parts.into_iter().take(projected) {
             self.add(&format!("{part}.weight"), &[rows, hidden]);
             if attention.qkv_bias {
                 self.add(&format!("{part}.bias"), &[rows]);
@@ -79,7 +109,9 @@ impl List {
         }
         if attention.qk_norm {
             self.add("attn_q_norm.weight", &[attention.head_dim.into()]);
-            self.add("attn_k_norm.weight", &[attention.head_dim.into()]);
+            if keeps {
+                self.add("attn_k_norm.weight", &[attention.head_dim.into()]);
+            }
         }
         if attention.sinks {
             self.add("attn_sinks.weight", &[attention.heads.into()]);
@@ -137,6 +169,13 @@ impl List {
         }
         if experts.routing.selection_bias {
             self.add("exp_probs_b.bias", &[count]);
+        }
+        if experts.beside_dense {
+            self.add("router_scale.weight", &[hidden]);
+            self.add("expert_scales.weight", &[count]);
+            for norm in ["post_ffw_norm_1", "pre_ffw_norm_2", "post_ffw_norm_2"] {
+                self.add(&format!("{norm}.weight"), &[hidden]);
+            }
         }
         for expert in 0..count {
             self.feed_forward(&format!(".{expert}"), experts.ffn_size, hidden, experts.bias);

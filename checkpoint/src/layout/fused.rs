@@ -9,7 +9,7 @@ use protocol::model_spec::{LayerSpec, ModelSpec};
 use super::flattened::flatten;
 use crate::error::CheckpointError;
 use crate::stored::FLOAT8_BLOCK;
-use crate::tensor::TensorEntry;
+use crate::tensor::{TensorEntry, TensorPlace};
 
 /// Cuts every fused tensor of `tensors`; the others pass as they are.
 pub(super) fn cut(
@@ -71,6 +71,12 @@ fn to_scales(parts: &mut [Part]) -> bool {
 
 /// What a fused tensor consists of; `None` for a plain one.
 fn parts(spec: &ModelSpec, tensor: &TensorEntry) -> Option<Vec<Part>> {
+    if let Some(ending) = tensor.name.strip_prefix("per_layer_model_proj.") {
+        let name = |layer| format!("blk.{layer}.per_layer_model_proj.{ending}");
+        let rows = u64::from(spec.per_layer_width);
+        let parts = (0..spec.layers.len()).map(|i| Part { name: name(i), rows, whole: true });
+        return Some(parts.collect());
+    }
     let rest = tensor.name.strip_prefix("blk.")?;
     let (layer, part) = rest.split_once('.')?;
     let (part, ending) = part.rsplit_once('.')?;
@@ -153,7 +159,8 @@ fn pieces(tensor: &TensorEntry, parts: &[Part]) -> Vec<TensorEntry> {
         let bytes = part.rows * row_bytes;
         offset += bytes;
         let (name, offset) = (part.name.clone(), offset - bytes);
-        TensorEntry { name, shape, offset, bytes, ..*tensor }
+        let place = TensorPlace::of(&name);
+        TensorEntry { name, place, shape, offset, bytes, ..*tensor }
     };
     parts.iter().map(piece).collect()
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use protocol::model_spec::{
-    Activation, DeltaNetSpec, ExpertSpec, LatentSpec, ModelSpec, RopeScaling, RopeSpec, StateKind,
+    Activation, AttentionSpec, DeltaNetSpec, ExpertSpec, LatentSpec, ModelSpec, RopeScaling,
+    RopeSpec, StateKind,
 };
 
 use crate::error::CheckpointError;
@@ -34,21 +35,13 @@ fn find_bad(spec: &ModelSpec) -> Option<Bad> {
         ("feed-forward size", spec.ffn_size, SIZE_MAX),
         ("vocabulary size", spec.vocab_size, SIZE_MAX),
         ("context length", spec.context_length, u32::MAX),
-        ("attention heads", attention.heads, HEADS_MAX),
-        ("key-value heads", attention.kv_heads, HEADS_MAX),
-        ("head length", attention.head_dim, HEADS_MAX),
     ];
     outside(&sizes)
-        .or_else(|| {
-            let heads = attention.heads;
-            (!heads.is_multiple_of(attention.kv_heads)).then(|| {
-                let expected = format!("a divisor of the {heads} attention heads");
-                ("key-value heads", attention.kv_heads.to_string(), expected)
-            })
-        })
+        .or_else(|| spec.attentions().find_map(bad_heads))
         .or_else(|| attention.latent.as_ref().and_then(bad_latent))
         .or_else(|| spec.delta_net.as_ref().and_then(bad_delta_net))
         .or_else(|| bad_recurrent(spec))
+        .or_else(|| bad_reuse(spec))
         .or_else(|| bad_clamp(spec))
         .or_else(|| spec.experts.as_ref().and_then(bad_experts))
         .or_else(|| {
@@ -56,10 +49,10 @@ fn find_bad(spec: &ModelSpec) -> Option<Bad> {
             (!good).then(|| ("norm epsilon", spec.norm_epsilon.to_string(), "0 to 1".to_owned()))
         })
         .or_else(|| {
-            [Some(&spec.rope), spec.window_rope.as_ref()]
-                .into_iter()
-                .flatten()
-                .find_map(|rope| bad_rope(rope, attention.head_dim))
+            let windowed = spec.window_attention.as_ref().unwrap_or(&attention);
+            let window_rope = spec.window_rope.as_ref().unwrap_or(&spec.rope);
+            let ropes = [(&spec.rope, &attention), (window_rope, windowed)];
+            ropes.into_iter().find_map(|(rope, attention)| bad_rope(rope, attention.head_dim))
         })
         .or_else(|| bad_factors(spec))
 }
@@ -67,6 +60,21 @@ fn find_bad(spec: &ModelSpec) -> Option<Bad> {
 fn outside(sizes: &[(&'static str, u32, u32)]) -> Option<Bad> {
     let bad = sizes.iter().find(|(_, value, limit)| *value == 0 || value > limit);
     bad.map(|(field, value, limit)| (*field, value.to_string(), format!("1 to {limit}")))
+}
+
+fn bad_heads(attention: &AttentionSpec) -> Option<Bad> {
+    let sizes = [
+        ("attention heads", attention.heads, HEADS_MAX),
+        ("key-value heads", attention.kv_heads, HEADS_MAX),
+        ("head length", attention.head_dim, HEADS_MAX),
+    ];
+    outside(&sizes).or_else(|| {
+        let heads = attention.heads;
+        (!heads.is_multiple_of(attention.kv_heads)).then(|| {
+            let expected = format!("a divisor of the {heads} attention heads");
+            ("key-value heads", attention.kv_heads.to_string(), expected)
+        })
+    })
 }
 
 fn bad_latent(latent: &LatentSpec) -> Option<Bad> {
@@ -108,6 +116,24 @@ fn bad_recurrent(spec: &ModelSpec) -> Option<Bad> {
     })?;
     let expected = format!("{} bytes", known.unwrap_or(0));
     Some(("recurrent state", bad.to_string(), expected))
+}
+
+/// A layer that reads another's keys and values: an earlier one of its kind, which keeps them.
+fn bad_reuse(spec: &ModelSpec) -> Option<Bad> {
+    let sizes = [
+        ("layers' own input", spec.per_layer_width.max(1), SIZE_MAX),
+        ("feed-forward size", spec.reusing_ffn_size.unwrap_or(1), SIZE_MAX),
+    ];
+    outside(&sizes).or_else(|| {
+        let bad = spec.layers.iter().enumerate().find_map(|(index, layer)| {
+            let StateKind::KvOf { layer: source, window } = layer.state else { return None };
+            let kept = StateKind::PagedKv { window };
+            let earlier = spec.layers[..index].get(source.0 as usize).map(|layer| layer.state);
+            (earlier != Some(kept)).then_some(source)
+        })?;
+        let expected = "an earlier layer of the same kind that keeps its own".to_owned();
+        Some(("layer whose keys another reads", bad.to_string(), expected))
+    })
 }
 
 fn bad_clamp(spec: &ModelSpec) -> Option<Bad> {

@@ -27,6 +27,9 @@ fn every_folder_and_its_twin_have_the_same_tensors_and_state() {
         ("phi3", "phi3.gguf"),
         ("gemma2", "gemma2.gguf"),
         ("gemma3", "gemma3.gguf"),
+        ("gemma4", "gemma4.gguf"),
+        ("gemma4-moe", "gemma4-moe.gguf"),
+        ("gemma4-e", "gemma4-e.gguf"),
         ("mixtral", "mixtral.gguf"),
         ("qwen3-moe", "qwen3-moe.gguf"),
         ("glm4-moe", "glm4-moe.gguf"),
@@ -48,6 +51,9 @@ fn every_folder_and_its_twin_have_the_same_tensors_and_state() {
         };
         assert_eq!(shape(a), shape(b));
         assert_eq!((&a.window_rope, a.logit_soft_cap), (&b.window_rope, b.logit_soft_cap));
+        assert_eq!(a.window_attention, b.window_attention, "{}", a.architecture);
+        assert_eq!(a.reusing_ffn_size, b.reusing_ffn_size, "{}", a.architecture);
+        assert_eq!(a.per_layer_width, b.per_layer_width, "{}", a.architecture);
         assert_eq!(a.embedding_scale, b.embedding_scale, "{}", a.architecture);
         let names = |c: &crate::Checkpoint| -> Vec<_> {
             let own = c.tensors.iter().filter(|t| t.place != TensorPlace::Global);

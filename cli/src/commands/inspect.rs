@@ -80,6 +80,7 @@ fn template_kind(template: &str) -> &'static str {
         ("<|start_header_id|>", "Llama 3"),
         ("<|start|>", "Harmony"),
         ("<start_of_turn>", "Gemma"),
+        ("<|turn>", "Gemma 4"),
         ("[INST]", "Mistral"),
         ("<|user|>", "Phi or GLM"),
         ("<\u{ff5c}User\u{ff5c}>", "DeepSeek"),

@@ -40,7 +40,7 @@ fn pre_tokenizer(rule: &SplitRule) -> tokenizers::Result<PreTokenizerWrapper> {
 }
 
 /// The merges whose parts and result are in the vocabulary; others could never be an id.
-fn merges(vocabulary: &GgufVocabulary, ids: &Vocab) -> Merges {
+pub(super) fn merges(vocabulary: &GgufVocabulary, ids: &Vocab) -> Merges {
     let pair = |merge: &String| {
         // A part may itself start with a space in vocabularies that are not byte-level.
         let cut = merge.char_indices().skip(1).find(|(_, sign)| *sign == ' ')?.0;

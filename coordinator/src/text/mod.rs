@@ -12,6 +12,7 @@ pub mod detokenizer;
 pub mod error;
 mod pieces;
 mod score_merges;
+mod spaced_bpe;
 mod split_patterns;
 pub mod stop_strings;
 #[cfg(test)]

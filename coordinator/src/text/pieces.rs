@@ -60,7 +60,7 @@ impl Pieces {
     }
 
     fn from_gguf(vocabulary: &GgufVocabulary) -> Self {
-        let sentence_piece = vocabulary.model == "llama";
+        let sentence_piece = matches!(vocabulary.model.as_str(), "llama" | "gemma4");
         let spelling = if sentence_piece { Spelling::SentencePiece } else { Spelling::ByteLevel };
         let piece = |(index, text): (usize, &String)| match vocabulary
             .kinds
@@ -74,7 +74,8 @@ impl Pieces {
         };
         Self {
             pieces: vocabulary.tokens.iter().enumerate().map(piece).collect(),
-            strips_first_space: sentence_piece && vocabulary.add_space_prefix.unwrap_or(true),
+            strips_first_space: sentence_piece
+                && vocabulary.add_space_prefix.unwrap_or(vocabulary.model == "llama"),
         }
     }
 

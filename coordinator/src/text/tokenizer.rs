@@ -10,6 +10,7 @@ use tokenizers::{
 use super::byte_level_bpe;
 use super::error::TextError;
 use super::score_merges::ScoreMerges;
+use super::spaced_bpe;
 
 type ScoreTokenizer = TokenizerImpl<
     ScoreMerges,
@@ -97,9 +98,15 @@ fn from_gguf(vocabulary: &GgufVocabulary) -> Result<Encoder, TextError> {
             add_whole_tokens(&mut tokenizer, vocabulary)?;
             Ok(Encoder::ScoreMerges(Box::new(tokenizer)))
         }
+        "gemma4" => {
+            let mut tokenizer = spaced_bpe::build(vocabulary)?;
+            add_whole_tokens(&mut tokenizer, vocabulary)?;
+            Ok(Encoder::Library(Box::new(tokenizer)))
+        }
         other => Err(TextError::UnknownTokenizer {
             found: other.chars().take(80).collect(),
-            supported: "gpt2 (byte-level BPE), llama (SentencePiece)".to_owned(),
+            supported: "gpt2 (byte-level BPE), llama (SentencePiece), gemma4 (BPE over characters)"
+                .to_owned(),
         }),
     }
 }

@@ -2,9 +2,10 @@
 
 use candle_core::{Device, Tensor};
 use protocol::ids::LayerIndex;
-use protocol::model_spec::{ModelSpec, StateKind, TemperatureSpec};
+use protocol::model_spec::{ModelSpec, TemperatureSpec};
 
 use super::feed_forward::sigmoid;
+use super::kept_heads::KeptHeads;
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::pages::Pages;
@@ -16,11 +17,11 @@ use crate::weights::Tensors;
 
 pub(crate) struct Attention {
     query: Linear,
-    key: Linear,
-    value: Linear,
+    /// Of each head.
+    query_norm: Option<RmsNorm>,
+    /// None where another layer's keys and values are read.
+    kept: Option<KeptHeads>,
     output: Linear,
-    /// Of each head of q and of k.
-    norms: Option<(RmsNorm, RmsNorm)>,
     heads: PagedAttention,
     /// The projection of q has a gate behind each head.
     gated: bool,
@@ -37,25 +38,20 @@ impl Attention {
         spec: &ModelSpec,
         layer: LayerIndex,
     ) -> Result<Self, EngineError> {
-        let (shape, hidden) = (spec.attention, spec.hidden_size as usize);
-        let (wide, narrow) = (shape.query_width() as usize, shape.key_width() as usize);
+        let (shape, hidden) = (spec.attention_of(layer), spec.hidden_size as usize);
+        let wide = shape.query_width() as usize;
         let asked = if shape.output_gate { 2 * wide } else { wide };
-        let window = match spec.layers[layer.0 as usize].state {
-            StateKind::PagedKv { window } => window,
-            _ => None,
-        };
+        let window = spec.window_of(layer);
         let mut linear = |part: &str, size, bias| {
             Linear::load(tensors, device, &format!("{prefix}attn_{part}"), size, bias)
         };
         let query = linear("q", [asked, hidden], shape.qkv_bias)?;
-        let key = linear("k", [narrow, hidden], shape.qkv_bias)?;
-        let value = linear("v", [narrow, hidden], shape.qkv_bias)?;
         let output = linear("output", [hidden, wide], shape.output_bias)?;
-        let mut norm = |part: &str| {
-            let name = format!("{prefix}attn_{part}.weight");
-            RmsNorm::load(tensors, device, &name, shape.head_dim as usize, spec)
-        };
-        let norms = if shape.qk_norm { Some((norm("q_norm")?, norm("k_norm")?)) } else { None };
+        let keeps = spec.kv_layer(layer) == layer;
+        let kept = keeps.then(|| KeptHeads::load(tensors, device, prefix, spec, shape));
+        let (name, dim) = (format!("{prefix}attn_q_norm.weight"), shape.head_dim as usize);
+        let query_norm = shape.qk_norm.then(|| RmsNorm::load(tensors, device, &name, dim, spec));
+        let (kept, query_norm) = (kept.transpose()?, query_norm.transpose()?);
         let heads = shape.heads as usize;
         let sinks = format!("{prefix}attn_sinks.weight");
         let sinks = shape.sinks.then(|| tensors.vector(&sinks, heads)).transpose()?;
@@ -69,35 +65,35 @@ impl Attention {
         };
         let rotation = usize::from(spec.window_rope.is_some() && window.is_some());
         let (gated, temperature) = (shape.output_gate, shape.temperature);
-        Ok(Self { query, key, value, output, norms, heads, gated, temperature, rotation })
+        Ok(Self { query, query_norm, kept, output, heads, gated, temperature, rotation })
     }
 
     /// `x` and the result are `[rows, hidden]`.
     pub(super) fn forward(&self, x: &Tensor, step: &Step, pages: &Pages) -> DeviceResult {
-        let in_heads = |x: Tensor, heads: usize| {
-            let dim = x.dim(1)? / heads;
-            x.reshape((step.rows, heads, dim))
-        };
-        let mut query = in_heads(self.query.forward(x)?, self.heads.heads)?;
+        let query = self.query.forward(x)?;
+        let dim = query.dim(1)? / self.heads.heads;
+        let mut query = query.reshape((step.rows, self.heads.heads, dim))?;
         let mut gate = None;
         if self.gated {
             let dim = query.dim(2)? / 2;
             gate = Some(query.narrow(2, dim, dim)?);
             query = query.narrow(2, 0, dim)?;
         }
-        let mut key = in_heads(self.key.forward(x)?, self.heads.kv_heads)?;
-        if let Some((query_norm, key_norm)) = &self.norms {
-            (query, key) = (query_norm.forward(&query)?, key_norm.forward(&key)?);
+        if let Some(norm) = &self.query_norm {
+            query = norm.forward(&query)?;
         }
         let rotation = &step.rotations[self.rotation];
-        (query, key) = (rotation.rotate(&query)?, rotation.rotate(&key)?);
+        query = rotation.rotate(&query)?;
         if let Some(temperature) = &self.temperature {
             let positions = step.sequences.iter().flat_map(|s| (s.position..).take(s.rows));
             let factors = positions.map(|at| temperature.factor(at as u32)).collect();
             let factors = Tensor::from_vec(factors, (step.rows, 1, 1), x.device())?;
             query = query.broadcast_mul(&factors)?;
         }
-        pages.store(&step.slots, &key.flatten_from(1)?, Some(&self.value.forward(x)?))?;
+        if let Some(kept) = &self.kept {
+            let (keys, values) = kept.forward(x, rotation)?;
+            pages.store(&step.slots, &keys, Some(&values))?;
+        }
         let mut attended = self.heads.forward(step, pages, &query)?;
         if let Some(gate) = gate {
             attended = (attended * sigmoid(&gate)?)?;
@@ -106,9 +102,9 @@ impl Attention {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let norms = self.norms.as_ref().map_or(0, |(query, key)| query.bytes() + key.bytes());
-        let linears = [&self.query, &self.key, &self.value, &self.output];
+        let kept = self.kept.as_ref().map_or(0, KeptHeads::bytes);
+        let norm = self.query_norm.as_ref().map_or(0, RmsNorm::bytes);
         let sinks = self.heads.sinks.as_ref().map_or(0, bytes_of);
-        linears.iter().map(|linear| linear.bytes()).sum::<u64>() + norms + sinks
+        self.query.bytes() + self.output.bytes() + kept + norm + sinks
     }
 }

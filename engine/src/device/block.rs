@@ -7,10 +7,11 @@ use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::norm::RmsNorm;
 use super::pages::Pages;
+use super::per_layer_input::PerLayerInput;
 use super::step::Step;
 use super::{DeviceResult, HostSide};
 use crate::layers::DeltaNet;
-use crate::models::{Made, ResidualBlock};
+use crate::models::{BesideExperts, Made, ResidualBlock};
 use crate::workspace::TILE_ROWS;
 
 /// Layers in a device's memory.
@@ -20,6 +21,7 @@ impl Made for OnDevice {
     type Norm = RmsNorm;
     type Attention = DeviceAttention;
     type FeedForward = FeedForward;
+    type PerLayerInput = PerLayerInput;
 }
 
 pub(crate) enum DeviceAttention {
@@ -45,8 +47,19 @@ impl ResidualBlock<OnDevice> {
             DeviceAttention::OnHost(delta) => on_host(delta, &normed, layer, host)?,
         };
         let x = add(x, attended, &self.attention_post_norm)?;
-        let produced = self.feed_forward.forward(&self.ffn_norm.forward(&x)?)?;
-        add(&x, produced, &self.ffn_post_norm)
+        let normed = self.ffn_norm.forward(&x)?;
+        let mut produced = self.feed_forward.forward(&normed, &normed)?;
+        if let Some(beside) = &self.beside {
+            produced = beside.forward(&x, &produced)?;
+        }
+        let mut x = add(&x, produced, &self.ffn_post_norm)?;
+        if let Some(input) = &self.per_layer_input {
+            x = (&x + input.forward(&x, step, host.rows)?)?;
+        }
+        match self.output_scale {
+            Some(scale) => x * f64::from(scale),
+            None => Ok(x),
+        }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -55,7 +68,18 @@ impl ResidualBlock<OnDevice> {
             DeviceAttention::Latent(attention) => attention.bytes(),
             DeviceAttention::OnHost(delta) => delta.bytes(),
         };
-        self.norms().map(RmsNorm::bytes).sum::<u64>() + attention + self.feed_forward.bytes()
+        let feed_forward: u64 = self.feed_forwards().map(FeedForward::bytes).sum();
+        let input = self.per_layer_input.as_ref().map_or(0, PerLayerInput::bytes);
+        self.norms().map(RmsNorm::bytes).sum::<u64>() + attention + feed_forward + input
+    }
+}
+
+impl BesideExperts<OnDevice> {
+    /// `dense` is what the feed-forward for all rows gives; the result is what both give.
+    fn forward(&self, x: &Tensor, dense: &Tensor) -> DeviceResult {
+        let (normed, routed) = (self.norm.forward(x)?, self.router_norm.forward(x)?);
+        let produced = self.experts.forward(&normed, &routed)?;
+        self.dense_post_norm.forward(dense)? + self.post_norm.forward(&produced)?
     }
 }
 

@@ -32,13 +32,17 @@ pub(crate) struct Experts {
     /// Whose sigmoid the shared expert's result is multiplied by.
     // [hidden, 1]
     shared_gate: Option<Tensor>,
+    /// Factors of the experts' results.
+    // [experts]
+    scales: Option<Vec<f32>>,
 }
 
 impl FeedForward {
-    pub(super) fn forward(&self, x: &Tensor) -> DeviceResult {
+    /// Experts are chosen by `routed`, which is `x` in most families.
+    pub(super) fn forward(&self, x: &Tensor, routed: &Tensor) -> DeviceResult {
         match self {
             Self::Dense(mlp) => mlp.forward(x),
-            Self::Experts(experts) => experts.forward(x),
+            Self::Experts(experts) => experts.forward(x, routed),
         }
     }
 
@@ -108,13 +112,15 @@ impl Experts {
         let gate = format!("{prefix}ffn_gate_inp_shexp.weight");
         let gate = spec.shared_gate.then(|| tensors.vector(&gate, hidden)).transpose()?;
         let gate = gate.map(|gate| Tensor::from_vec(gate, (hidden, 1), device)).transpose()?;
-        Ok(Self { spec, router, selection_bias, experts, shared, shared_gate: gate })
+        let scales = format!("{prefix}expert_scales.weight");
+        let scales = spec.beside_dense.then(|| tensors.vector(&scales, count)).transpose()?;
+        Ok(Self { spec, router, selection_bias, experts, shared, shared_gate: gate, scales })
     }
 
     /// The choice is made on the host, by the rule of the CPU's experts; a row adds its experts up
     /// by ascending id.
-    fn forward(&self, x: &Tensor) -> DeviceResult {
-        let mut weights = self.router.forward(x)?.to_vec2::<f32>()?;
+    fn forward(&self, x: &Tensor, routed: &Tensor) -> DeviceResult {
+        let mut weights = self.router.forward(routed)?.to_vec2::<f32>()?;
         let bias = self.selection_bias.as_deref();
         weights.iter_mut().for_each(|row| choose_experts(row, bias, &self.spec));
         let mut out = x.zeros_like()?;
@@ -122,7 +128,9 @@ impl Experts {
             let column = weights.iter().map(|row| row[id]).zip(0_u32..);
             // A weight that is no number is kept: it must show in the logits.
             let chosen = column.filter(|(weight, _)| weight.is_nan() || *weight >= 0.0);
-            let (weights, rows): (Vec<f32>, Vec<u32>) = chosen.unzip();
+            let scale = self.scales.as_ref().map_or(1.0, |scales| scales[id]);
+            let (weights, rows): (Vec<f32>, Vec<u32>) =
+                chosen.map(|(weight, row)| (weight * scale, row)).unzip();
             if rows.is_empty() {
                 continue;
             }

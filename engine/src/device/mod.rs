@@ -10,11 +10,13 @@ mod block;
 pub(crate) mod cuda;
 mod feed_forward;
 mod head;
+mod kept_heads;
 mod latent_attention;
 mod linear;
 mod norm;
 mod pages;
 mod parts;
+mod per_layer_input;
 mod rotation;
 mod scores;
 mod step;
@@ -50,6 +52,9 @@ pub(crate) struct DeviceLayers {
 pub(crate) struct HostSide<'a> {
     pub(crate) rows: &'a [RowPlace<'a>],
     pub(crate) slots: &'a mut SlotPool,
+    /// Embedded tokens, where layers make something of them themselves; else empty.
+    // [rows, hidden]
+    pub(crate) embedded: &'a [f32],
     pub(crate) space: &'a mut TileSpace,
 }
 
@@ -70,8 +75,12 @@ impl DeviceLayers {
         if rows == 0 {
             return Ok(());
         }
-        let step = Step::of(batch, ropes, self.block_size, &self.device)?;
-        let mut x = Tensor::from_slice(hidden, (rows, hidden.len() / rows), &self.device)?;
+        let mut step = Step::of(batch, ropes, self.block_size, &self.device)?;
+        let shape = (rows, hidden.len() / rows);
+        let embedded = host.embedded.get(..hidden.len());
+        let embedded = embedded.map(|rows| Tensor::from_slice(rows, shape, &self.device));
+        step.embedded = embedded.transpose()?;
+        let mut x = Tensor::from_slice(hidden, shape, &self.device)?;
         for (layer, (block, pages)) in self.blocks.iter().zip(&self.pages).enumerate() {
             x = block.forward(&x, &step, (layer, pages), &mut host)?;
             if self.activation == ActivationType::Bf16 {

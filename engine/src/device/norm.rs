@@ -1,6 +1,6 @@
 //! Root-mean-square normalisation.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use protocol::model_spec::ModelSpec;
 
 use super::{DeviceResult, bytes_of};
@@ -25,6 +25,21 @@ impl RmsNorm {
         weight.iter_mut().for_each(|x| *x += spec.norm_offset);
         let weight = Tensor::from_vec(weight, width, device)?;
         Ok(Self { weight, epsilon: spec.norm_epsilon.into() })
+    }
+
+    /// Without weights.
+    pub(super) fn plain(
+        device: &Device,
+        width: usize,
+        spec: &ModelSpec,
+    ) -> candle_core::Result<Self> {
+        let weight = Tensor::ones(width, DType::F32, device)?;
+        Ok(Self { weight, epsilon: spec.norm_epsilon.into() })
+    }
+
+    /// Multiplies what it gives by `factor`.
+    pub(super) fn times(self, factor: f32) -> candle_core::Result<Self> {
+        Ok(Self { weight: (self.weight * f64::from(factor))?, ..self })
     }
 
     /// `x / rms(x) * weight` over the last dimension.

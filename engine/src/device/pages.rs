@@ -1,7 +1,8 @@
 //! Paged keys and values on the device: a row per slot of each block.
 
 use candle_core::{DType, Device, Tensor};
-use protocol::model_spec::{KvType, LayerSpec, ModelSpec, StateKind};
+use protocol::ids::LayerIndex;
+use protocol::model_spec::{KvType, ModelSpec, StateKind};
 use protocol::step_batch::BlockCopy;
 
 use super::DeviceResult;
@@ -9,6 +10,7 @@ use crate::config::StageConfig;
 use crate::error::EngineError;
 
 /// The pages of one layer; where heads share one vector per position, `values` is none.
+#[derive(Clone)]
 pub(super) struct Pages {
     // [blocks * block_size, width]
     keys: Tensor,
@@ -32,16 +34,27 @@ impl Pages {
             }
         };
         let slots = config.kv.blocks as usize * config.kv.block_size as usize;
-        let pages = |layer: &LayerSpec| {
+        let first = config.layers.start.0;
+        let pages = |all: &[Self], layer: u32| -> Result<Self, EngineError> {
+            let layer = LayerIndex(layer);
+            if let StateKind::KvOf { layer, .. } = spec.layers[layer.0 as usize].state {
+                // The same memory.
+                return Ok(all[(layer.0 - first) as usize].clone());
+            }
             let zeros = |width: u64| Tensor::zeros((slots, width as usize), dtype, device);
-            let (key, value) = match layer.state {
+            let width = spec.attention_of(layer).key_width();
+            let (key, value) = match spec.layers[layer.0 as usize].state {
                 StateKind::PagedLatent { width } => (u64::from(width), None),
-                _ => (spec.attention.key_width(), Some(spec.attention.key_width())),
+                _ => (width, Some(width)),
             };
             let values = value.map(zeros).transpose()?;
             Ok(Self { keys: zeros(key)?, values, block_size: config.kv.block_size })
         };
-        spec.layers[config.layers.indices()].iter().map(pages).collect()
+        let mut all = Vec::with_capacity(config.layers.count() as usize);
+        for layer in first..config.layers.end.0 {
+            all.push(pages(&all, layer)?);
+        }
+        Ok(all)
     }
 
     /// Rounds the rows of a step to the pages' type and puts them in their slots (`[rows]`).

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use protocol::ids::LayerIndex;
-use protocol::model_spec::ModelSpec;
+use protocol::model_spec::{Architecture, ModelSpec};
 
 use super::DeviceLayers;
 use super::attention::Attention;
@@ -11,6 +11,7 @@ use super::feed_forward::{Experts, FeedForward, GatedMlp};
 use super::latent_attention::LatentAttention;
 use super::norm::RmsNorm;
 use super::pages::Pages;
+use super::per_layer_input::PerLayerInput;
 use crate::config::StageConfig;
 use crate::error::EngineError;
 use crate::layers::DeltaNet;
@@ -84,18 +85,48 @@ impl LayerParts for DeviceParts<'_, '_> {
     }
 
     fn feed_forward(&mut self) -> Result<FeedForward, EngineError> {
-        let (spec, hidden) = (self.spec, self.spec.hidden_size as usize);
-        let (tensors, device, prefix) = (&mut *self.tensors, self.device, self.prefix.as_str());
-        match spec.experts.filter(|_| spec.has_experts(self.layer)) {
-            Some(experts) => {
-                Experts::load(tensors, device, prefix, hidden, experts, spec.activation)
-                    .map(|experts| FeedForward::Experts(Box::new(experts)))
-            }
-            None => {
-                let size = (hidden, spec.ffn_size as usize);
-                GatedMlp::load(tensors, device, (prefix, ""), size, spec.activation, false)
-                    .map(|mlp| FeedForward::Dense(Box::new(mlp)))
-            }
+        let spec = self.spec;
+        if spec.has_experts(self.layer) && !self.has_experts_beside() {
+            return self.experts();
         }
+        let size = (spec.hidden_size as usize, spec.ffn_size_of(self.layer) as usize);
+        let name = (self.prefix.as_str(), "");
+        GatedMlp::load(self.tensors, self.device, name, size, spec.activation, false)
+            .map(|mlp| FeedForward::Dense(Box::new(mlp)))
+    }
+
+    fn has_experts_beside(&self) -> bool {
+        self.spec.experts.is_some_and(|experts| experts.beside_dense)
+    }
+
+    fn experts(&mut self) -> Result<FeedForward, EngineError> {
+        let (spec, hidden) = (self.spec, self.spec.hidden_size as usize);
+        let Some(experts) = spec.experts else {
+            let (field, expected) = ("experts", "expected the sizes of experts");
+            return Err(EngineError::BadSpec { field, value: 0, expected });
+        };
+        let (tensors, prefix) = (&mut *self.tensors, self.prefix.as_str());
+        Experts::load(tensors, self.device, prefix, hidden, experts, spec.activation)
+            .map(|experts| FeedForward::Experts(Box::new(experts)))
+    }
+
+    fn router_norm(&mut self) -> Result<RmsNorm, EngineError> {
+        let norm = self.norm("router_scale")?;
+        Ok(norm.times(1.0 / (self.spec.hidden_size as f32).sqrt())?)
+    }
+
+    fn per_layer_input(&mut self) -> Result<Option<PerLayerInput>, EngineError> {
+        let (tensors, device, prefix) = (&mut *self.tensors, self.device, self.prefix.as_str());
+        let load = || PerLayerInput::load(tensors, device, prefix, self.spec, self.layer);
+        (self.spec.per_layer_width > 0).then(load).transpose()
+    }
+
+    fn number(&mut self, part: &str) -> Result<f32, EngineError> {
+        let values = self.tensors.vector(&format!("{}{part}.weight", self.prefix), 1)?;
+        Ok(values[0])
+    }
+
+    fn architecture(&self) -> Architecture {
+        self.spec.architecture
     }
 }

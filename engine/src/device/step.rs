@@ -15,6 +15,9 @@ pub(super) struct Step {
     // [rows]
     pub(super) slots: Tensor,
     pub(super) sequences: Vec<SequenceStep>,
+    /// Embedded tokens, where layers make something of them themselves.
+    // [rows, hidden]
+    pub(super) embedded: Option<Tensor>,
 }
 
 /// The rows of one sequence, which stand together.
@@ -52,6 +55,7 @@ impl Step {
         }
         let rotations = ropes.iter().map(|rope| Rotation::of(rope, rows, device));
         let rotations = rotations.collect::<Result<_, _>>()?;
-        Ok(Self { rows, rotations, slots: Tensor::from_vec(all, rows, device)?, sequences })
+        let slots = Tensor::from_vec(all, rows, device)?;
+        Ok(Self { rows, rotations, slots, sequences, embedded: None })
     }
 }

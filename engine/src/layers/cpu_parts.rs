@@ -1,7 +1,7 @@
 //! The parts that recipes are made of, on the CPU.
 
 use protocol::ids::LayerIndex;
-use protocol::model_spec::ModelSpec;
+use protocol::model_spec::{Architecture, ModelSpec};
 
 use super::attention::Attention;
 use super::delta_net::DeltaNet;
@@ -9,6 +9,7 @@ use super::experts::Experts;
 use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
 use super::mlp::GatedMlp;
+use super::per_layer_input::PerLayerInput;
 use super::residual_block::{AttentionKind, Cpu};
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
@@ -73,18 +74,45 @@ impl LayerParts for CpuParts<'_, '_> {
     }
 
     fn feed_forward(&mut self) -> Result<FeedForward, EngineError> {
-        let (spec, hidden) = (self.spec, self.spec.hidden_size as usize);
-        match spec.experts.filter(|_| spec.has_experts(self.layer)) {
-            Some(experts) => {
-                Experts::load(self.tensors, &self.prefix, hidden, experts, spec.activation)
-                    .map(FeedForward::Experts)
-            }
-            None => {
-                let size = (hidden, spec.ffn_size as usize);
-                let name = (self.prefix.as_str(), "");
-                GatedMlp::load(self.tensors, name, size, spec.activation, false)
-                    .map(FeedForward::Dense)
-            }
+        let spec = self.spec;
+        if spec.has_experts(self.layer) && !self.has_experts_beside() {
+            return self.experts();
         }
+        let size = (spec.hidden_size as usize, spec.ffn_size_of(self.layer) as usize);
+        let name = (self.prefix.as_str(), "");
+        GatedMlp::load(self.tensors, name, size, spec.activation, false).map(FeedForward::Dense)
+    }
+
+    fn has_experts_beside(&self) -> bool {
+        self.spec.experts.is_some_and(|experts| experts.beside_dense)
+    }
+
+    fn experts(&mut self) -> Result<FeedForward, EngineError> {
+        let (spec, hidden) = (self.spec, self.spec.hidden_size as usize);
+        let Some(experts) = spec.experts else {
+            let (field, expected) = ("experts", "expected the sizes of experts");
+            return Err(EngineError::BadSpec { field, value: 0, expected });
+        };
+        Experts::load(self.tensors, &self.prefix, hidden, experts, spec.activation)
+            .map(FeedForward::Experts)
+    }
+
+    fn router_norm(&mut self) -> Result<RmsNorm, EngineError> {
+        let norm = self.norm("router_scale")?;
+        Ok(norm.times(1.0 / (self.spec.hidden_size as f32).sqrt()))
+    }
+
+    fn per_layer_input(&mut self) -> Result<Option<PerLayerInput>, EngineError> {
+        let load = || PerLayerInput::load(self.tensors, &self.prefix, self.spec, self.layer);
+        (self.spec.per_layer_width > 0).then(load).transpose()
+    }
+
+    fn number(&mut self, part: &str) -> Result<f32, EngineError> {
+        let values = self.tensors.vector(&format!("{}{part}.weight", self.prefix), 1)?;
+        Ok(values[0])
+    }
+
+    fn architecture(&self) -> Architecture {
+        self.spec.architecture
     }
 }

@@ -21,13 +21,17 @@ pub(crate) struct Experts {
     /// Of the shared one's result.
     // [hidden]
     shared_gate: Option<Vec<f32>>,
+    /// Factors of the experts' results.
+    // [experts]
+    scales: Option<Vec<f32>>,
     hidden: usize,
 }
 
 /// Space of one tile.
 pub(crate) struct ExpertSpace<'a> {
+    /// As `route` leaves them.
     // [rows, experts]
-    pub(crate) weights: &'a mut [f32],
+    pub(crate) weights: &'a [f32],
     // [rows, hidden]
     pub(crate) gathered: &'a mut [f32],
     pub(crate) produced: &'a mut [f32],
@@ -62,7 +66,25 @@ impl Experts {
         let shared = (shared > 0).then(|| block("_shexp", shared, false)).transpose()?;
         let gate = format!("{prefix}ffn_gate_inp_shexp.weight");
         let gate = spec.shared_gate.then(|| tensors.vector(&gate, hidden)).transpose()?;
-        Ok(Self { spec, router, selection_bias, experts, shared, shared_gate: gate, hidden })
+        let scales = format!("{prefix}expert_scales.weight");
+        let scales = spec.beside_dense.then(|| tensors.vector(&scales, count)).transpose()?;
+        Ok(Self {
+            spec,
+            router,
+            selection_bias,
+            experts,
+            shared,
+            shared_gate: gate,
+            scales,
+            hidden,
+        })
+    }
+
+    /// Leaves the weights of each row's experts in `weights` (`[rows, experts]`).
+    pub(crate) fn route(&self, x: &[f32], weights: &mut [f32], scratch: &mut MatmulScratch) {
+        self.router.forward(x, weights, scratch);
+        let (bias, count) = (self.selection_bias.as_deref(), self.experts.len());
+        weights.chunks_exact_mut(count).for_each(|row| routing::choose(row, bias, &self.spec));
     }
 
     /// `x` and `out` are `[rows, hidden]`. A row adds its experts up by ascending id, whatever the
@@ -76,9 +98,6 @@ impl Experts {
     ) {
         let (hidden, count) = (self.hidden, self.experts.len());
         let ExpertSpace { weights, gathered, produced, gate, up } = space;
-        self.router.forward(x, weights, scratch);
-        let bias = self.selection_bias.as_deref();
-        weights.chunks_exact_mut(count).for_each(|row| routing::choose(row, bias, &self.spec));
         out.fill(0.0);
         for (id, expert) in self.experts.iter().enumerate() {
             let column = weights.iter().skip(id).step_by(count);
@@ -95,9 +114,10 @@ impl Experts {
             }
             let produced = &mut produced[..rows * hidden];
             expert.forward(&gathered[..rows * hidden], rows, (gate, up), produced, scratch);
+            let scale = self.scales.as_ref().map_or(1.0, |scales| scales[id]);
             for ((row, weight), produced) in chosen.zip(produced.chunks_exact(hidden)) {
                 let out = &mut out[row * hidden..(row + 1) * hidden];
-                cpu::weighted_sum(produced, std::slice::from_ref(weight), out);
+                cpu::weighted_sum(produced, &[weight * scale], out);
             }
         }
         if let Some(shared) = &self.shared {
@@ -113,13 +133,10 @@ impl Experts {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        let bias = self.selection_bias.as_ref().map_or(0, |bias| size_of_val(&bias[..])) as u64;
         let experts: u64 = self.experts.iter().map(GatedMlp::bytes).sum();
-        let gate = self.shared_gate.as_ref().map_or(0, |gate| size_of_val(&gate[..])) as u64;
-        self.router.bytes()
-            + bias
-            + gate
-            + experts
-            + self.shared.as_ref().map_or(0, GatedMlp::bytes)
+        let vectors = [&self.selection_bias, &self.shared_gate, &self.scales];
+        let vectors: usize = vectors.into_iter().flatten().map(|v| size_of_val(&v[..])).sum();
+        let shared = self.shared.as_ref().map_or(0, GatedMlp::bytes);
+        self.router.bytes() + vectors as u64 + experts + shared
     }
 }

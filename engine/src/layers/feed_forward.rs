@@ -10,7 +10,15 @@ pub(crate) enum FeedForward {
 }
 
 impl FeedForward {
-    /// Reads `space.normed`, leaves the result in `space.output`; both are `[rows, hidden]`.
+    /// Chooses each row's experts by `space.normed`; one block for all has nothing to choose.
+    pub(crate) fn route(&self, space: &mut TileRows<'_>) {
+        if let Self::Experts(experts) = self {
+            experts.route(space.normed, space.routed, space.matmul);
+        }
+    }
+
+    /// Reads `space.normed`, leaves the result in `space.output`; both are `[rows, hidden]`. The
+    /// rows' experts are chosen.
     pub(crate) fn forward(&self, rows: usize, space: &mut TileRows<'_>) {
         let x = &*space.normed;
         match self {

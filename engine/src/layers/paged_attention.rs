@@ -5,8 +5,8 @@
 
 use std::cell::RefCell;
 
-use protocol::ids::BlockId;
-use protocol::model_spec::{KvType, ModelSpec};
+use protocol::ids::{BlockId, TokenId};
+use protocol::model_spec::{AttentionSpec, KvType, ModelSpec};
 
 use crate::kernels::Compute;
 use crate::kernels::attention::{AttentionScratch, RowQuery, attend};
@@ -15,9 +15,10 @@ use crate::state::KvPool;
 /// Below this many key values to read, one thread is faster.
 const PARALLEL_VALUES: usize = 1 << 17;
 
-/// One row of a step: where its sequence stands and where its state lives.
+/// One row of a step: its token, where its sequence stands and where its state lives.
 #[derive(Clone, Copy)]
 pub(crate) struct RowPlace<'a> {
+    pub(crate) token: TokenId,
     pub(crate) position: u32,
     /// Entry i holds positions i * block_size and on.
     pub(crate) blocks: &'a [BlockId],
@@ -92,10 +93,12 @@ thread_local! {
 
 /// Floats that a thread's scratch grows to.
 pub(crate) fn attention_scratch_floats(spec: &ModelSpec, kv_type: KvType) -> u64 {
-    let attention = spec.attention;
-    let (group, dim) = match attention.latent {
-        None => (attention.heads / attention.kv_heads.max(1), attention.head_dim),
-        Some(latent) => (attention.heads, latent.rank.saturating_add(latent.rope_dim)),
+    let floats = |attention: &AttentionSpec| {
+        let (group, dim) = match attention.latent {
+            None => (attention.heads_per_kv_head(), attention.head_dim),
+            Some(latent) => (attention.heads, latent.rank.saturating_add(latent.rope_dim)),
+        };
+        AttentionScratch::floats(group.into(), dim.into(), kv_type == KvType::Q8_0)
     };
-    AttentionScratch::floats(group.into(), dim.into(), kv_type == KvType::Q8_0)
+    spec.attentions().map(floats).max().unwrap_or(0)
 }

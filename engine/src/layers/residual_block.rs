@@ -4,10 +4,11 @@ use super::attention::{Attention, Tile};
 use super::delta_net::DeltaNet;
 use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
+use super::per_layer_input::PerLayerInput;
 use super::rms_norm::RmsNorm;
 use crate::error::EngineError;
 use crate::kernels::cpu;
-use crate::models::{Made, ResidualBlock};
+use crate::models::{BesideExperts, Made, ResidualBlock};
 use crate::state::SequenceState;
 use crate::workspace::{TileRows, TileSpace};
 
@@ -18,6 +19,7 @@ impl Made for Cpu {
     type Norm = RmsNorm;
     type Attention = AttentionKind;
     type FeedForward = FeedForward;
+    type PerLayerInput = PerLayerInput;
 }
 
 pub(crate) enum AttentionKind {
@@ -55,9 +57,19 @@ impl ResidualBlock<Cpu> {
         space.group.all_reduce(space.output)?;
         add(hidden, &self.attention_post_norm, &mut space);
         self.ffn_norm.forward(hidden, space.normed);
+        self.feed_forward.route(&mut space);
         self.feed_forward.forward(tile.rows.len(), &mut space);
         space.group.all_reduce(space.output)?;
+        if let Some(beside) = &self.beside {
+            beside.forward(hidden, tile.rows.len(), &mut space)?;
+        }
         add(hidden, &self.ffn_post_norm, &mut space);
+        if let Some(input) = &self.per_layer_input {
+            input.forward(hidden, tile, &mut space);
+        }
+        if let Some(scale) = self.output_scale {
+            cpu::scale(hidden, scale);
+        }
         Ok(())
     }
 
@@ -69,7 +81,30 @@ impl ResidualBlock<Cpu> {
             AttentionKind::DeltaNet(delta) => delta.bytes(),
             AttentionKind::Elsewhere => 0,
         };
-        self.norms().map(RmsNorm::bytes).sum::<u64>() + attention + self.feed_forward.bytes()
+        let feed_forward: u64 = self.feed_forwards().map(FeedForward::bytes).sum();
+        let input = self.per_layer_input.as_ref().map_or(0, PerLayerInput::bytes);
+        self.norms().map(RmsNorm::bytes).sum::<u64>() + attention + feed_forward + input
+    }
+}
+
+impl BesideExperts<Cpu> {
+    /// `space.output` holds what the dense feed-forward gives, and then what both give.
+    fn forward(
+        &self,
+        hidden: &[f32],
+        rows: usize,
+        space: &mut TileRows<'_>,
+    ) -> Result<(), EngineError> {
+        self.dense_post_norm.normalise(space.output);
+        space.projected[..hidden.len()].copy_from_slice(space.output);
+        self.router_norm.forward(hidden, space.normed);
+        self.experts.route(space);
+        self.norm.forward(hidden, space.normed);
+        self.experts.forward(rows, space);
+        space.group.all_reduce(space.output)?;
+        self.post_norm.normalise(space.output);
+        cpu::add(space.output, &space.projected[..hidden.len()]);
+        Ok(())
     }
 }
 

@@ -25,6 +25,17 @@ impl RmsNorm {
         Ok(Self { weight, epsilon: spec.norm_epsilon })
     }
 
+    /// Without weights.
+    pub(crate) fn plain(width: usize, spec: &ModelSpec) -> Self {
+        Self { weight: vec![1.0; width], epsilon: spec.norm_epsilon }
+    }
+
+    /// Multiplies what it gives by `factor`.
+    pub(crate) fn times(mut self, factor: f32) -> Self {
+        self.weight.iter_mut().for_each(|x| *x *= factor);
+        self
+    }
+
     /// `out = x / rms(x) * weight`, row by row; both are `[rows, width]`.
     pub(crate) fn forward(&self, x: &[f32], out: &mut [f32]) {
         let width = self.weight.len();

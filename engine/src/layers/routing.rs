@@ -105,6 +105,7 @@ mod tests {
             ffn_size: 1,
             shared_ffn_size: 0,
             shared_gate: false,
+            beside_dense: false,
             dense_layers: 0,
             bias: false,
             routing,

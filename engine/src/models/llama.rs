@@ -9,12 +9,8 @@ use crate::error::EngineError;
 pub(super) fn load_layer<P: LayerParts>(
     parts: &mut P,
 ) -> Result<ResidualBlock<P::Made>, EngineError> {
-    Ok(ResidualBlock {
-        attention_norm: parts.norm("attn_norm")?,
-        attention: parts.attention()?,
-        attention_post_norm: None,
-        ffn_norm: parts.norm("ffn_norm")?,
-        feed_forward: parts.feed_forward()?,
-        ffn_post_norm: None,
-    })
+    Ok(ResidualBlock::plain(
+        (parts.norm("attn_norm")?, parts.attention()?),
+        (parts.norm("ffn_norm")?, parts.feed_forward()?),
+    ))
 }

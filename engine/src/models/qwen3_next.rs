@@ -6,15 +6,12 @@ use crate::error::EngineError;
 pub(super) fn load_layer<P: LayerParts>(
     parts: &mut P,
 ) -> Result<ResidualBlock<P::Made>, EngineError> {
-    Ok(ResidualBlock {
-        attention_norm: parts.norm("attn_norm")?,
-        attention: match parts.is_recurrent() {
-            true => parts.delta_net()?,
-            false => parts.attention()?,
-        },
-        attention_post_norm: None,
-        ffn_norm: parts.norm("ffn_norm")?,
-        feed_forward: parts.feed_forward()?,
-        ffn_post_norm: None,
-    })
+    let attention = match parts.is_recurrent() {
+        true => parts.delta_net()?,
+        false => parts.attention()?,
+    };
+    Ok(ResidualBlock::plain(
+        (parts.norm("attn_norm")?, attention),
+        (parts.norm("ffn_norm")?, parts.feed_forward()?),
+    ))
 }

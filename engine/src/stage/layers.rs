@@ -32,7 +32,7 @@ impl Layers {
     /// Takes the rows of a checked batch, which are in `workspace.hidden`, through the layers.
     pub(super) fn run(&self, batch: &StepBatch, space: StepSpace<'_>) -> Result<(), EngineError> {
         let StepSpace { ropes, state, workspace, lists, activation } = space;
-        let Workspace { hidden, tile: tile_space, .. } = workspace;
+        let Workspace { hidden, embedded, tile: tile_space, .. } = workspace;
         let rows = batch.token_count();
         let width = hidden.len() / workspace.rows;
         let hidden = &mut hidden[..rows * width];
@@ -46,7 +46,10 @@ impl Layers {
                 for (layer, block) in blocks.iter().enumerate() {
                     let tiles = places.chunks(TILE_ROWS).zip(hidden.chunks_mut(TILE_ROWS * width));
                     for (tile, (rows, hidden)) in tiles.enumerate() {
-                        let tile = Tile { rows, first: tile * TILE_ROWS, ropes };
+                        let first = tile * TILE_ROWS;
+                        let own = first * width..(first + rows.len()) * width;
+                        let embedded = embedded.get(own).unwrap_or(&[]);
+                        let tile = Tile { rows, first, ropes, embedded };
                         block.forward(hidden, &tile, layer, state, tile_space)?;
                         if activation == ActivationType::Bf16 {
                             cpu::round_to_bf16(hidden);
@@ -56,7 +59,8 @@ impl Layers {
             }
             #[cfg(feature = "candle")]
             Self::Device(layers) => {
-                let host = HostSide { rows: &places, slots: &mut state.slots, space: tile_space };
+                let slots = &mut state.slots;
+                let host = HostSide { rows: &places, slots, embedded, space: tile_space };
                 layers.run(batch, ropes, hidden, host)?;
             }
         }

@@ -68,8 +68,8 @@ impl Stage {
             slots: SlotPool::new(&local, config)?,
         };
         let mut tensors = Tensors::new(manifest, slice, source, compute, progress);
-        let first = config.layers.start.0 == 0;
-        let table = first.then(|| token_table(&mut tensors, spec)).transpose()?;
+        let embeds = spec.embeds(config.layers);
+        let table = embeds.then(|| token_table(&mut tensors, spec)).transpose()?;
         let layers = load_blocks(place, &mut tensors, &local, config)?;
         let last = config.layers.end.0 == spec.layer_count();
         // A tied matrix that serves both ends is held once.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use half::slice::HalfBitsSliceExt;
-use protocol::ids::BlockId;
-use protocol::model_spec::{KvType, LayerSpec, ModelSpec, StateKind};
+use protocol::ids::{BlockId, LayerIndex};
+use protocol::model_spec::{KvType, ModelSpec, StateKind};
 use protocol::step_batch::BlockCopy;
 
 use super::zeroed;
@@ -181,20 +181,27 @@ impl KvPool {
 
 /// The layers of `config`, one behind the other.
 fn layer_pages(spec: &ModelSpec, config: &StageConfig, tokens: usize) -> Vec<LayerPages> {
-    let mut start = 0;
-    let pages = |layer: &LayerSpec| {
-        let attention = spec.attention;
-        let (heads, dim, shared) = match layer.state {
+    let (mut start, first) = (0, config.layers.start.0);
+    let mut all: Vec<LayerPages> = Vec::with_capacity(config.layers.count() as usize);
+    let mut pages = |all: &[LayerPages], layer: u32| {
+        let (layer, state) = (LayerIndex(layer), spec.layers[layer as usize].state);
+        let attention = spec.attention_of(layer);
+        let (heads, dim, shared) = match state {
+            // Its own are those of the layer that it reads.
+            StateKind::KvOf { layer, .. } => return all[(layer.0 - first) as usize],
             StateKind::PagedLatent { width } => (1, width, true),
             // Nothing in this pool.
             StateKind::Recurrent { .. } => (0, 0, true),
             StateKind::PagedKv { .. } => (attention.kv_heads, attention.head_dim, false),
         };
         let pages = LayerPages { start, heads: heads as usize, dim: dim as usize, shared };
-        start += tokens * spec.state_values(layer.state) as usize;
+        start += tokens * spec.state_values(state) as usize;
         pages
     };
-    spec.layers[config.layers.indices()].iter().map(pages).collect()
+    for layer in first..config.layers.end.0 {
+        all.push(pages(&all, layer));
+    }
+    all
 }
 
 fn spread<T: Copy>(key: &[T], group: &mut [T]) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use checkpoint::{
     Manifest, StorageError, StoredMatrix, StoredVector, TensorEntry, TensorPart, part_of,
 };
+use protocol::ids::LayerIndex;
 use protocol::model_spec::{ModelSpec, ShareSlice};
 
 #[cfg(feature = "candle")]
@@ -41,9 +42,9 @@ impl<'a> Tensors<'a> {
         Self { entries, spec, slice, source, compute, progress, done_bytes: 0 }
     }
 
-    /// The rank's first query head, of those of the whole model.
+    /// The rank's first head of the whole model's, where each has keys of its own (MLA).
     pub(crate) fn first_head(&self) -> usize {
-        self.slice.heads(self.spec.heads_per_kv_head()).start as usize
+        self.slice.kv_heads.start as usize
     }
 
     pub(crate) fn is_first(&self) -> bool {
@@ -68,6 +69,14 @@ impl<'a> Tensors<'a> {
         let rows = self.slice.vocabulary.clone();
         let part = TensorPart::Rows(rows.start.into()..rows.end.into());
         self.part(name, part, [rows.len() as u64, self.spec.hidden_size.into()])
+    }
+
+    /// A layer's columns of the table of the layers' own inputs, `[vocabulary, width]`.
+    pub(crate) fn layer_table(&mut self, layer: LayerIndex) -> Result<Matrix, EngineError> {
+        let width = u64::from(self.spec.per_layer_width);
+        let start = u64::from(layer.0) * width;
+        let part = TensorPart::Columns(start..start + width);
+        self.part("per_layer_token_embd.weight", part, [self.spec.vocab_size.into(), width])
     }
 
     /// As `matrix`, not packed: for a device that multiplies blocks as they are stored.

@@ -32,7 +32,7 @@ fn usual_context() -> u32 {
 }
 
 /// Folders of `fixtures/golden`, and whether the same weights are there in GGUF.
-pub(crate) const FIXTURES: [(&str, bool); 18] = [
+pub(crate) const FIXTURES: [(&str, bool); 21] = [
     ("llama-gqa-rope-scaled", true),
     ("llama-tied", false),
     ("qwen2-tied", true),
@@ -43,6 +43,9 @@ pub(crate) const FIXTURES: [(&str, bool); 18] = [
     ("phi3", true),
     ("gemma2", true),
     ("gemma3", true),
+    ("gemma4", true),
+    ("gemma4-moe", true),
+    ("gemma4-e", true),
     ("mixtral", true),
     ("qwen3-moe", true),
     ("glm4-moe", true),

@@ -11,6 +11,7 @@ mod quantised_folders;
 mod quantised_logits;
 mod random_model;
 mod recurrent_state;
+mod reused_keys;
 mod row_invariance;
 mod running;
 mod small_specs;

@@ -37,8 +37,8 @@ pub(crate) fn random_model(mut spec: ModelSpec, weight: WeightType, seed: u64) -
             }
             [rows, columns] => writer.matrix(&name, weight, rows, columns),
             _ => {
-                let is_norm = name.ends_with("norm.weight");
-                writer.vector(&name, shape[0], if is_norm { 1.0 } else { 0.0 })
+                let is_factor = name.contains("norm") || name.contains("scale");
+                writer.vector(&name, shape[0], if is_factor { 1.0 } else { 0.0 })
             }
         };
         match TensorPlace::of(&name) {

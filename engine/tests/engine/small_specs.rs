@@ -1,5 +1,6 @@
 //! A small model of every family, with every part that the family can have.
 
+use protocol::ids::LayerIndex;
 use protocol::model_spec::{
     Activation, Architecture, AttentionSpec, DeltaNetSpec, DeltaProjections, ExpertScores,
     ExpertSpec, LatentSpec, LayerSpec, ModelSpec, RopeLayout, RopeScaling, RopeSpec, Routing,
@@ -42,6 +43,7 @@ pub(crate) fn small_spec(architecture: Architecture, tied_embeddings: bool) -> M
             };
         }
         Architecture::Gemma2 | Architecture::Gemma3 => gemma(&mut spec),
+        Architecture::Gemma4 => gemma4(&mut spec),
         Architecture::Mixtral => spec.experts = Some(experts(Routing::SOFTMAX)),
         Architecture::Qwen3Moe => {
             spec.attention.qk_norm = true;
@@ -65,7 +67,7 @@ fn windowed(architecture: Architecture, layer: u32) -> bool {
     match architecture {
         Architecture::Mistral | Architecture::Phi3 => true,
         Architecture::Gemma2 | Architecture::GptOss => layer.is_multiple_of(2),
-        Architecture::Gemma3 => layer != 2,
+        Architecture::Gemma3 | Architecture::Gemma4 => layer != 2,
         _ => false,
     }
 }
@@ -81,6 +83,40 @@ fn gemma(spec: &mut ModelSpec) {
     } else {
         (spec.attention.soft_cap, spec.logit_soft_cap) = (Some(3.0), Some(8.0));
     }
+}
+
+/// The third layer sees everything, with longer heads of which there are fewer, whose keys are its
+/// values.
+fn gemma4(spec: &mut ModelSpec) {
+    spec.activation = Activation::GeluTanh;
+    spec.embedding_scale = 16.0;
+    spec.logit_soft_cap = Some(8.0);
+    let attention = &mut spec.attention;
+    (attention.qk_norm, attention.value_norm, attention.scale) = (true, true, Some(1.0));
+    let windowed = *attention;
+    (attention.head_dim, attention.kv_heads, attention.values_are_keys) = (128, 1, true);
+    spec.window_attention = Some(windowed);
+    spec.window_rope = Some(RopeSpec::plain(500.0, 64));
+    let factors = (0..64).map(|pair| if pair < 16 { 1.0 } else { 1e30 }).collect();
+    let scaling = RopeScaling::FrequencyFactors { factors };
+    spec.rope = RopeSpec { scaling, ..RopeSpec::plain(10_000.0, 128) };
+    spec.experts = Some(ExpertSpec { beside_dense: true, ..experts(Routing::SOFTMAX) });
+}
+
+/// The small kind of Gemma 4: the last two layers read the keys of the second, and every layer
+/// makes something of the tokens themselves.
+pub(crate) fn small_gemma4_e() -> ModelSpec {
+    let mut spec = small_spec(Architecture::Gemma4, true);
+    spec.experts = None;
+    (spec.per_layer_width, spec.reusing_ffn_size) = (64, Some(768));
+    let attention = &mut spec.attention;
+    (attention.kv_heads, attention.values_are_keys) = (2, false);
+    let (kept, full) = (spec.layers[1].state, spec.layers[2].state);
+    (spec.layers[0].state, spec.layers[1].state) = (full, kept);
+    let reads = |layer| StateKind::KvOf { layer: LayerIndex(layer), window: Some(WINDOW) };
+    spec.layers[2].state = reads(1);
+    spec.layers[3].state = reads(1);
+    spec
 }
 
 fn gpt_oss(spec: &mut ModelSpec) {
@@ -157,6 +193,7 @@ fn experts(routing: Routing) -> ExpertSpec {
         ffn_size: 256,
         shared_ffn_size: 0,
         shared_gate: false,
+        beside_dense: false,
         dense_layers: 0,
         bias: false,
         routing,

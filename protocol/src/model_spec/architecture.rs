@@ -16,6 +16,7 @@ pub enum Architecture {
     Phi3,
     Gemma2,
     Gemma3,
+    Gemma4,
     Mixtral,
     Qwen3Moe,
     GptOss,
@@ -29,7 +30,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Llama,
         Self::Qwen2,
         Self::Qwen3,
@@ -37,6 +38,7 @@ impl Architecture {
         Self::Phi3,
         Self::Gemma2,
         Self::Gemma3,
+        Self::Gemma4,
         Self::Mixtral,
         Self::Qwen3Moe,
         Self::GptOss,
@@ -57,6 +59,7 @@ impl Architecture {
             Self::Phi3 => "phi3",
             Self::Gemma2 => "gemma2",
             Self::Gemma3 => "gemma3",
+            Self::Gemma4 => "gemma4",
             Self::Mixtral => "mixtral",
             Self::Qwen3Moe => "qwen3_moe",
             Self::GptOss => "gpt_oss",
@@ -75,7 +78,7 @@ impl Architecture {
 
     /// Attention and feed-forward are normalised again before they are added to the residual.
     pub fn has_post_norms(self) -> bool {
-        matches!(self, Self::Gemma2 | Self::Gemma3)
+        matches!(self, Self::Gemma2 | Self::Gemma3 | Self::Gemma4)
     }
 }
 

@@ -16,6 +16,10 @@ pub struct AttentionSpec {
     pub output_bias: bool,
     /// Each head of q and k is normalised before it rotates (Qwen3, Gemma 3).
     pub qk_norm: bool,
+    /// Each head of v is normalised, without weights (Gemma 4).
+    pub value_norm: bool,
+    /// Values are the projected keys, before their norm and rotation (Gemma 4's full layers).
+    pub values_are_keys: bool,
     /// The projection of q has a gate behind each head, whose sigmoid the head's result is
     /// multiplied by (Qwen3-Next).
     pub output_gate: bool,
@@ -65,6 +69,16 @@ impl AttentionSpec {
     /// Heads in groups, as most families have them.
     pub fn grouped(heads: u32, kv_heads: u32, head_dim: u32) -> Self {
         Self { heads, kv_heads, head_dim, ..Self::default() }
+    }
+
+    /// Query heads that read the same keys.
+    pub fn heads_per_kv_head(&self) -> u32 {
+        self.heads.checked_div(self.kv_heads).unwrap_or(0)
+    }
+
+    /// Length of a head's value.
+    pub fn value_dim(&self) -> u32 {
+        self.latent.map_or(self.head_dim, |latent| latent.value_dim)
     }
 
     /// Values of all q heads of a token.

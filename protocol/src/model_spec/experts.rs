@@ -14,6 +14,8 @@ pub struct ExpertSpec {
     pub shared_ffn_size: u32,
     /// The shared one's result is multiplied by a sigmoid of its own (Qwen3-Next).
     pub shared_gate: bool,
+    /// Every layer has a dense feed-forward as well, with norms of its own for each (Gemma 4).
+    pub beside_dense: bool,
     /// Leading layers with a dense feed-forward.
     pub dense_layers: u32,
     /// Bias on the router and the experts' projections (gpt-oss).

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{ModelSpec, StateKind};
+use crate::ids::LayerIndex;
 use crate::plan::Share;
 
 /// The head's rows are shared out by as many.
@@ -20,13 +21,15 @@ const VOCABULARY_UNIT: u32 = 16;
 pub struct ShareUnits {
     /// KV heads whose columns of the output projection are whole blocks.
     pub kv_heads: u32,
+    /// The same in the layers with a window.
+    pub window_kv_heads: u32,
     /// Columns of feed-forward's down projection.
     pub ffn: u32,
 }
 
 impl Default for ShareUnits {
     fn default() -> Self {
-        Self { kv_heads: 1, ffn: 16 }
+        Self { kv_heads: 1, window_kv_heads: 1, ffn: 16 }
     }
 }
 
@@ -34,7 +37,11 @@ impl Default for ShareUnits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSlice {
     pub kv_heads: Range<u32>,
+    /// In the layers with a window.
+    pub window_kv_heads: Range<u32>,
     pub ffn: Range<u32>,
+    /// Of the layers that read another's keys.
+    pub reusing_ffn: Range<u32>,
     /// Of every expert.
     pub expert_ffn: Range<u32>,
     pub shared_ffn: Range<u32>,
@@ -47,11 +54,14 @@ pub struct ShareSlice {
 impl ModelSpec {
     /// The part of `share`; the slices of a plan's shares cover the model without overlap.
     pub fn slice(&self, share: Share) -> ShareSlice {
-        let ShareUnits { kv_heads, ffn } = self.share_units;
+        let ShareUnits { kv_heads, window_kv_heads, ffn } = self.share_units;
+        let windowed = self.window_attention.as_ref().unwrap_or(&self.attention).kv_heads;
         let experts = self.experts.map_or((0, 0), |e| (e.ffn_size, e.shared_ffn_size));
         ShareSlice {
             kv_heads: part(self.attention.kv_heads, kv_heads, share),
+            window_kv_heads: part(windowed, window_kv_heads, share),
             ffn: part(self.ffn_size, ffn, share),
+            reusing_ffn: part(self.reusing_ffn_size.unwrap_or(self.ffn_size), ffn, share),
             expert_ffn: part(experts.0, ffn, share),
             shared_ffn: part(experts.1, ffn, share),
             vocabulary: part(self.vocab_size, VOCABULARY_UNIT, share),
@@ -63,10 +73,17 @@ impl ModelSpec {
     /// in bytes stay those of the whole, but for the state of what it does not compute.
     pub fn of_slice(&self, slice: &ShareSlice) -> Self {
         let mut local = self.clone();
-        let attention = &mut local.attention;
-        attention.heads = slice.heads(self.heads_per_kv_head()).len() as u32;
-        attention.kv_heads = slice.kv_heads.len() as u32;
+        let kinds = [
+            (Some(&mut local.attention), &slice.kv_heads),
+            (local.window_attention.as_mut(), &slice.window_kv_heads),
+        ];
+        for (attention, kv_heads) in kinds {
+            let Some(attention) = attention else { continue };
+            attention.heads = attention.heads_per_kv_head() * kv_heads.len() as u32;
+            attention.kv_heads = kv_heads.len() as u32;
+        }
         local.ffn_size = slice.ffn.len() as u32;
+        local.reusing_ffn_size = self.reusing_ffn_size.map(|_| slice.reusing_ffn.len() as u32);
         if let Some(experts) = &mut local.experts {
             experts.ffn_size = slice.expert_ffn.len() as u32;
             experts.shared_ffn_size = slice.shared_ffn.len() as u32;
@@ -82,16 +99,12 @@ impl ModelSpec {
         local
     }
 
-    /// Query heads that read the same keys.
-    pub fn heads_per_kv_head(&self) -> u32 {
-        self.attention.heads.checked_div(self.attention.kv_heads).unwrap_or(0)
-    }
-}
-
-impl ShareSlice {
-    /// The query heads of its KV heads.
-    pub fn heads(&self, per_kv_head: u32) -> Range<u32> {
-        self.kv_heads.start * per_kv_head..self.kv_heads.end * per_kv_head
+    /// The KV heads of `slice` in a layer, and their query heads.
+    pub fn heads_of(&self, layer: LayerIndex, slice: &ShareSlice) -> (Range<u32>, Range<u32>) {
+        let windowed = self.window_attention.is_some() && self.window_of(layer).is_some();
+        let kv_heads = if windowed { &slice.window_kv_heads } else { &slice.kv_heads };
+        let each = self.attention_of(layer).heads_per_kv_head();
+        (kv_heads.clone(), kv_heads.start * each..kv_heads.end * each)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use protocol::model_spec::{Activation, Architecture, ModelSpec};
 
-use super::{experts, latent};
+use super::{experts, gemma4, latent};
 use crate::error::CheckpointError;
 use crate::hugging_face::json_file::Fields;
 use crate::hugging_face::rope_config;
@@ -14,6 +14,7 @@ pub(super) fn read(fields: &Fields<'_>, spec: &mut ModelSpec) -> Result<(), Chec
         Architecture::Qwen2 => spec.attention.qkv_bias = true,
         Architecture::Qwen3 => spec.attention.qk_norm = true,
         Architecture::Gemma2 | Architecture::Gemma3 => gemma(fields, spec)?,
+        Architecture::Gemma4 => gemma4::read(fields, spec)?,
         Architecture::Mixtral => spec.experts = Some(experts::mixtral(fields, spec)?),
         Architecture::Qwen3Moe => {
             spec.attention.qk_norm = true;

@@ -43,6 +43,12 @@ pub(super) fn qwen3_next(fields: &Fields<'_>, architecture: Architecture) -> Fou
     Ok(experts)
 }
 
+/// Gemma 4: beside a dense feed-forward in every layer.
+pub(super) fn gemma4(fields: &Fields<'_>) -> Found {
+    let ffn_size = fields.need_u32("moe_intermediate_size")?;
+    Ok(ExpertSpec { ffn_size, beside_dense: true, ..softmax(fields)? })
+}
+
 /// GLM-4.5 and DeepSeek-V3: sigmoid scores with a bias for the choice, groups, a shared expert.
 pub(super) fn grouped(fields: &Fields<'_>) -> Found {
     if let Some(name) = fields.string("scoring_func")?.filter(|name| *name != "sigmoid") {
@@ -82,10 +88,11 @@ fn softmax(fields: &Fields<'_>) -> Found {
     };
     Ok(ExpertSpec {
         count: first(&["num_local_experts", "num_experts", "n_routed_experts"])?,
-        used: fields.need_u32("num_experts_per_tok")?,
+        used: first(&["num_experts_per_tok", "top_k_experts"])?,
         ffn_size: 0,
         shared_ffn_size: 0,
         shared_gate: false,
+        beside_dense: false,
         dense_layers: 0,
         bias: false,
         routing: Routing::SOFTMAX,

@@ -57,7 +57,7 @@ fn usual(fields: &Fields<'_>, architecture: Architecture) -> Result<Windowed, Ch
             Box::new(move |layer| used && layer >= first)
         }
         Architecture::Gemma2 | Architecture::GptOss => Box::new(|layer| layer % 2 == 0),
-        Architecture::Gemma3 => {
+        Architecture::Gemma3 | Architecture::Gemma4 => {
             let every = fields.u32("sliding_window_pattern")?.unwrap_or(6);
             if every == 0 {
                 return Err(fields.bad("sliding_window_pattern", every, "at least 1"));

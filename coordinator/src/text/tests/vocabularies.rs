@@ -155,6 +155,28 @@ fn the_best_score_merges_first_and_special_tokens_restart_the_text() {
 }
 
 #[test]
+fn merges_over_characters_keep_spaces_and_fall_back_to_bytes() {
+    let mut assets = small_sentence_piece();
+    let Vocabulary::Gguf(vocabulary) = &mut assets.vocabulary else { panic!("a GGUF vocabulary") };
+    vocabulary.model = "gemma4".to_owned();
+    vocabulary.add_space_prefix = Some(false);
+    vocabulary.merges = ["\u{2581} a", "b a", "a b"].map(str::to_owned).to_vec();
+    let text = Text::new(&assets).expect("loads");
+    let check = |input: &str, expected: &[&str]| {
+        let ids = text.encode(input, false).expect("encodes");
+        let found: Vec<String> = ids.iter().map(|id| text.token_text(*id)).collect();
+        assert_eq!(found, expected, "{input:?}");
+        assert_eq!(text.decode(&ids, false), input);
+    };
+    // By the rank of the merges; no space is put before the text.
+    check("aba", &["a", "ba"]);
+    check(" ab", &[" a", "b"]);
+    check("a<user>b", &["a", "<user>", "b"]);
+    let ids = text.encode("é", false).expect("encodes");
+    assert_eq!((ids.len(), text.decode(&ids, false)), (2, "é".to_owned()));
+}
+
+#[test]
 fn unknown_kinds_are_errors_that_name_them() {
     let refused = |change: &dyn Fn(&mut GgufVocabulary)| {
         let mut assets = small_sentence_piece();
@@ -219,7 +241,7 @@ proptest! {
     fn a_strange_vocabulary_is_an_error_or_works_but_never_panics(
         entries in proptest::collection::vec(("[ab \u{2581}Ġé<>0x]{0,4}", 0..6_usize), 0..24),
         merges in proptest::collection::vec("[ab Ġ]{0,6}", 0..8),
-        byte_level in any::<bool>(),
+        model in prop_oneof![Just("gpt2"), Just("llama"), Just("gemma4")],
         pre in prop_oneof![Just("default"), Just("llama-bpe"), Just("superbpe"), Just("bloom")],
         input in "[ab é<>0x\n7\u{1F999}]{0,24}",
     ) {
@@ -232,7 +254,7 @@ proptest! {
             TokenKind::Byte,
         ];
         let vocabulary = GgufVocabulary {
-            model: if byte_level { "gpt2" } else { "llama" }.to_owned(),
+            model: model.to_owned(),
             pre: Some(pre.to_owned()),
             scores: entries.iter().map(|(text, _)| text.len() as f32).collect(),
             kinds: entries.iter().map(|(_, kind)| KINDS[*kind]).collect(),
