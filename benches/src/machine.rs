@@ -1,4 +1,4 @@
-//! The conditions of a measurement, printed above its figures.
+//! The conditions of a measurement, printed above its figures, and the time that it really had.
 
 use std::fmt::Write;
 
@@ -18,4 +18,21 @@ pub fn describe(threads: usize) -> String {
         let _ = write!(line, " {flag}");
     }
     line
+}
+
+/// Seconds that the calling thread was running so far, where Linux says it.
+pub fn thread_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let running = text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
+    running.map_or(f64::NAN, |ns| ns / 1e9)
+}
+
+/// Seconds that all threads of this process were running so far, those that ended too.
+pub fn process_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold anything, user and system time are fields 11 and 12; a tick
+    // is a hundredth of a second on all of Linux.
+    let fields = text.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    if ticks.len() == 2 { ticks.iter().sum::<f64>() / 100.0 } else { f64::NAN }
 }

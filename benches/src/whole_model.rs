@@ -6,7 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use checkpoint::Manifest;
-use engine::{FileSource, Stage, StageConfig, StageInput, StateSnapshot};
+use engine::{
+    Compute, FileSource, PackedCache, PackedIdentity, PackedShard, Stage, StageConfig, StageInput,
+    StateSnapshot, WeightSource, digest_of_files,
+};
 use protocol::ids::{BlockId, SequenceId, StateSlot, StepId, TokenId};
 use protocol::model_spec::{KvType, ModelSpec};
 use protocol::plan::{ActivationType, KvPlan, Share};
@@ -29,6 +32,16 @@ pub struct WholeModel {
 impl WholeModel {
     /// Loads the model for `sequences` of up to `context` tokens, with f16 keys and values.
     pub fn load(path: &Path, sequences: u32, context: u32) -> Result<Self, Box<dyn Error>> {
+        Self::load_from(path, sequences, context, None)
+    }
+
+    /// As `load`, with the packed weights of `cache`, which are written there if they are not.
+    pub fn load_from(
+        path: &Path,
+        sequences: u32,
+        context: u32,
+        cache: Option<&PackedCache>,
+    ) -> Result<Self, Box<dyn Error>> {
         let checkpoint = checkpoint::open(path)?;
         let blocks_per_sequence = context.div_ceil(BLOCK_SIZE);
         let kv = KvPlan {
@@ -52,8 +65,18 @@ impl WholeModel {
         };
         let source = FileSource::open(&checkpoint.files)?;
         let begun = Instant::now();
-        let stage = Stage::load(&manifest, &source, &config, &mut |_| {})?;
+        let open = |cache: &PackedCache| -> std::io::Result<_> {
+            let source = digest_of_files(&manifest, &checkpoint.files)?;
+            let (layers, share) = (config.layers, config.share);
+            let identity = PackedIdentity { source, layers, share };
+            Ok(cache.shard(identity, Compute::of_process().threads()))
+        };
+        let shard = cache.map(open).transpose()?;
+        let over = shard.as_ref().map(|shard| shard.over(&source));
+        let from: &dyn WeightSource = over.as_ref().map_or(&source, |over| over);
+        let stage = Stage::load(&manifest, from, &config, &mut |_| {})?;
         let load_time = begun.elapsed();
+        shard.map_or(Ok(()), PackedShard::keep)?;
         Ok(Self {
             spec: checkpoint.spec,
             load_time,

@@ -1,12 +1,13 @@
 //! A model's shape as its configuration says it, checked against the tensors that are there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use protocol::ids::LayerIndex;
 use protocol::model_spec::{LayerSpec, ModelSpec, StateKind};
 
 use crate::error::CheckpointError;
+use crate::held;
 use crate::shard;
 use crate::stored::{StorageError, StoredMatrix, StoredVector};
 use crate::tensor::{TensorEntry, TensorPlace};
@@ -114,7 +115,8 @@ pub(crate) fn check(
         }
         ordered.push(tensor);
     }
-    Ok((with_sizes(spec, &expected, &ordered, label), ordered))
+    let spec = with_sizes(spec, &expected, &ordered, label);
+    spec.map(|spec| (spec, ordered)).map_err(|error| storage_error(path.to_owned(), error))
 }
 
 /// Keys and values of a layer that reads another's: published, and never read.
@@ -173,21 +175,25 @@ fn with_sizes(
     expected: &[ExpectedTensor],
     tensors: &[TensorEntry],
     label: Option<String>,
-) -> ModelSpec {
+) -> Result<ModelSpec, StorageError> {
     let used = spec.experts.map_or(1.0, |e| f64::from(e.used) / f64::from(e.count.max(1)));
+    let entries: HashMap<_, _> =
+        tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let (mut embedding_bytes, mut head_bytes) = (0, 0);
-    for tensor in tensors {
-        match tensor.place {
-            TensorPlace::Embedding => embedding_bytes += tensor.bytes,
-            TensorPlace::Output => head_bytes += tensor.bytes,
+    for tensor in expected {
+        let find = |name: &str| entries.get(name).copied();
+        let bytes = held::whole(tensor, find)?;
+        match TensorPlace::of(&tensor.name) {
+            TensorPlace::Embedding => embedding_bytes += bytes,
+            TensorPlace::Output => head_bytes += bytes,
             TensorPlace::Global => {}
             // Each layer has its columns of it.
             TensorPlace::EveryStage => {
-                let layers = spec.layers.len().max(1) as u64;
-                spec.layers.iter_mut().for_each(|l| l.weight_bytes += tensor.bytes / layers);
+                let bytes = held::of_each_layer(&spec, tensor, find)?;
+                spec.layers.iter_mut().for_each(|layer| layer.weight_bytes += bytes);
             }
             TensorPlace::Layer(LayerIndex(layer)) => {
-                spec.layers[layer as usize].weight_bytes += tensor.bytes;
+                spec.layers[layer as usize].weight_bytes += bytes;
             }
         }
     }
@@ -204,7 +210,7 @@ fn with_sizes(
     spec.head_bytes = head_bytes + if spec.tied_embeddings { embedding_bytes } else { 0 };
     spec.share_units = shard::share_units(&spec, tensors);
     spec.weight_label = label.unwrap_or_else(|| dominant_type(tensors));
-    spec
+    Ok(spec)
 }
 
 /// `blk.0.ffn_gate.7.weight` is one of several experts.

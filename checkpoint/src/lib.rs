@@ -5,6 +5,7 @@ pub mod byte_level;
 pub mod error;
 mod families;
 mod gguf;
+mod held;
 mod hugging_face;
 mod layout;
 pub mod manifest;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use protocol::model_spec::ModelSpec;
 
 pub use error::CheckpointError;
+pub use held::held_bytes;
 pub use layout::{ExpectedTensor, expected_tensors};
 pub use manifest::{ChunkEntry, FileEntry, Manifest};
 pub use shard::{TensorPart, part_of};

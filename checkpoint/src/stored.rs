@@ -117,6 +117,16 @@ impl<'a> StoredMatrix<'a> {
         Ok(Self { shape: [all_rows / rows.step, columns], form })
     }
 
+    /// The type of the blocks that it is packed from.
+    pub fn packed_type(&self) -> WeightType {
+        match self.form {
+            StoredForm::Plain(entry) => entry.weight_type,
+            StoredForm::Mxfp4 { .. } => WeightType::Mxfp4,
+            StoredForm::Float8 { .. } => WeightType::F8x128,
+            StoredForm::Int4(parts) => parts.blocks(),
+        }
+    }
+
     /// The tensors that hold it, a shared one for each matrix that is in it.
     pub fn entries(&self) -> impl Iterator<Item = &'a TensorEntry> + use<'a> {
         let all = match self.form {

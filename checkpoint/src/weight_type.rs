@@ -142,6 +142,39 @@ impl WeightType {
         }
     }
 
+    /// Columns and bytes of a unit of the panels of 16 rows that products take: the engine's layout
+    /// of the type, which its tests hold to this.
+    pub const fn panel_unit(self) -> (u64, u64) {
+        match self {
+            Self::F32 => (1, 64),
+            Self::F16 | Self::BF16 => (1, 32),
+            Self::Q4_0 | Self::Iq4Nl => (64, 576),
+            Self::Q4_1 => (64, 640),
+            Self::Q5_0 => (64, 704),
+            Self::Q5_1 => (64, 768),
+            Self::Q8_0 => (64, 1088),
+            Self::Q2K => (256, 1344),
+            Self::Q3K => (256, 1792),
+            Self::Q4K => (256, 2304),
+            Self::Q5K => (256, 2816),
+            Self::Q6K => (256, 3392),
+            Self::Iq4Xs => (256, 2240),
+            Self::Mxfp4 | Self::Int4x128 => (128, 1088),
+            Self::F8x128 => (128, 2112),
+            Self::Int4x32 => (128, 1216),
+            Self::Int4x64 => (128, 1152),
+            // Never packed alone.
+            Self::U8 | Self::F8E4M3 | Self::I32 => (1, 64),
+        }
+    }
+
+    /// Bytes of a matrix in panels: whole units of 16 rows.
+    pub const fn panel_bytes(self, rows: u64, columns: u64) -> u64 {
+        let (unit_columns, unit_bytes) = self.panel_unit();
+        let units = columns.div_ceil(unit_columns).saturating_mul(rows.div_ceil(16));
+        units.saturating_mul(unit_bytes)
+    }
+
     pub fn is_quantised(self) -> bool {
         self.block_elements() > 1
     }

@@ -34,7 +34,10 @@ pub use memory::StageMemory;
 pub use stage::Device;
 pub use stage::{Place, Stage, StageInput, StageOutput};
 pub use state::StateSnapshot;
-pub use weights::{FileSource, WeightSource};
+pub use weights::{
+    CachedSource, FileSource, PackedCache, PackedCacheError, PackedIdentity, PackedShard,
+    WeightSource, digest_of_files,
+};
 
 /// Products with packed weights on their own, for who measures them.
 pub mod matmul {

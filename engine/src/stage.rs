@@ -159,6 +159,7 @@ impl Stage {
 
     /// Leaves the rows of a checked batch, as they are after the stage's layers, in `hidden`.
     fn compute(&mut self, batch: &StepBatch, input: StageInput<'_>) -> Result<(), EngineError> {
+        self.workspace.tile.matmul.compute().bind_caller();
         self.read_input(batch, input)?;
         self.state.slots.begin();
         let space = StepSpace {

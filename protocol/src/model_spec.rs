@@ -83,7 +83,8 @@ pub enum Activation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
 pub struct LayerSpec {
     pub state: StateKind,
-    /// All tensors of the layer, as stored.
+    /// What all tensors of the layer take in memory, packed for products: a little more than in
+    /// their file.
     pub weight_bytes: u64,
     /// Multiply-accumulates per token in the layer's matrices (attention scores not counted).
     pub macs_per_token: u64,

@@ -1,5 +1,6 @@
 //! A model too big for one node: refused there with the numbers, served by three.
 
+use checkpoint::Manifest;
 use checkpoint::testing::{RandomModel, WeightMix, write_random_gguf};
 use engine::{StageConfig, StageMemory};
 use protocol::model_spec::KvType;
@@ -24,8 +25,10 @@ async fn a_loaded_model_takes_the_memory_that_its_plan_tells() {
     let stage = &view["deployment"]["stages"][0];
     let bytes = |field: &str| stage[field].as_u64().expect("a number");
     let (weights, kv) = (bytes("weightBytes"), bytes("kvBytes"));
-    let spec = checkpoint::open(&path).expect("the file opens").spec;
-    let told = StageMemory::estimate(&spec, &StageConfig::whole_model(&spec, 512, KvType::F16));
+    let checkpoint = checkpoint::open(&path).expect("the file opens");
+    let manifest = Manifest::build(&checkpoint, &mut |_, _| {}).expect("the file reads");
+    let config = StageConfig::whole_model(&manifest.spec, 512, KvType::F16);
+    let told = StageMemory::estimate(&manifest, &config).expect("all tensors are there");
     assert_eq!((told.weights, told.kv), (weights, kv));
     // No page of the pool has been written yet.
     let (taken, told) = (loaded - before, told.weights + told.workspace);

@@ -14,7 +14,7 @@ pub const PROCESS_RESERVE_BYTES: u64 = 96 << 20;
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Holds `identity/`, `weights/` and the list of coordinators.
+    /// Holds `identity/`, `weights/`, `packed/` and the list of coordinators.
     pub data_dir: PathBuf,
     /// For people; unique names are the operator's business, ids are not.
     pub name: String,
@@ -27,6 +27,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// Compute threads.
     pub threads: usize,
+    /// Most bytes of packed weights that are kept on disk, in `packed/`; 0 keeps none.
+    pub packed_cache_bytes: u64,
     /// Coordinators known from joining; a newer list on disk wins.
     pub coordinators: Vec<CoordinatorAddress>,
     /// Where `/metrics` is served over plain HTTP, if anywhere.
@@ -70,6 +72,7 @@ impl Config {
             advertise: Vec::new(),
             memory_limit: None,
             threads,
+            packed_cache_bytes: 0,
             coordinators: Vec::new(),
             metrics: None,
             timeouts: Timeouts::default(),

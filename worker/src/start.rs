@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::PackedCache;
 use protocol::control::{CoordinatorAddress, Registration};
 use protocol::identity::{Identity, IdentityStore};
 use protocol::ids::NodeId;
@@ -54,6 +55,7 @@ impl Worker {
         let address = endpoint.local_address().map_err(|e| cannot_listen(&config, &e))?;
         let store = WeightStore::open(&config.data_dir.join("weights"))?;
         let store = Arc::new(store);
+        let packed = packed_cache(&config);
         let (services, dialled, context, outcomes) =
             plumbing(&config, &identity, &endpoint, &store);
         tokio::spawn(data_plane::serve(endpoint.clone(), dialled, services));
@@ -78,8 +80,17 @@ impl Worker {
         tracing::info!(node = %context.own.short(), %address, "worker started");
         let node = context.own;
         let identity = identity_store;
-        let parts =
-            Parts { config, identity, context, store, devices, link, registration, outcomes };
+        let parts = Parts {
+            config,
+            identity,
+            context,
+            store,
+            devices,
+            packed,
+            link,
+            registration,
+            outcomes,
+        };
         Ok(Self { node, address, endpoint, driver: Driver::new(parts) })
     }
 
@@ -151,6 +162,13 @@ fn devices(config: &Config, profile: &NodeProfile) -> Vec<Arc<Device>> {
         Device::new(config.name.clone(), index as u32, device.memory_usable_bytes)
     };
     profile.devices.iter().enumerate().map(ledger).collect()
+}
+
+/// Weights are packed each time where the folder cannot be used.
+fn packed_cache(config: &Config) -> Option<PackedCache> {
+    let limit = Some(config.packed_cache_bytes).filter(|limit| *limit > 0)?;
+    let opened = PackedCache::open(&config.data_dir.join("packed"), limit);
+    opened.inspect_err(|error| tracing::warn!(%error, "packed weights are not kept")).ok()
 }
 
 /// The engine computes on the process's one pool, below the threads that detect failures.

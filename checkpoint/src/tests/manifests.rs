@@ -5,10 +5,11 @@ use std::fs;
 use protocol::ids::Digest;
 use protocol::limits::CHUNK_BYTES_MAX;
 use protocol::model_spec::{Activation, Architecture, LayerRange};
+use protocol::plan::Share;
 
 use super::{fixture, tiny_file};
 use crate::testing::{RandomModel, write_random_gguf};
-use crate::{CheckpointError, Manifest, TensorPlace, WeightType, open};
+use crate::{CheckpointError, Manifest, TensorPlace, WeightType, held_bytes, open};
 
 fn build(path: &std::path::Path) -> Manifest {
     let checkpoint = open(path).expect("the model opens");
@@ -61,7 +62,10 @@ fn a_tied_embedding_belongs_to_both_ends() {
     assert!(!holds(middle, "token_embd.weight") && !holds(first, "output_norm.weight"));
     assert!(holds(last, "output_norm.weight") && holds(middle, "blk.1.attn_q.weight"));
     for range in [first, middle, last] {
+        // Float weights of whole panels take what they do in their file.
         assert_eq!(manifest.stage_bytes(range), manifest.spec.stage_weight_bytes(range));
+        let held = held_bytes(&manifest, range, Share::WHOLE).expect("all tensors are there");
+        assert_eq!(held, manifest.spec.stage_weight_bytes(range));
         let chunks = manifest.chunks_of(range);
         let bytes: u64 = chunks.iter().map(|c| manifest.chunks[*c as usize].bytes).sum();
         assert_eq!(bytes, manifest.stage_bytes(range), "{range}");

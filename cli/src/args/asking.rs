@@ -102,6 +102,10 @@ pub(crate) struct Generate {
     pub context_length: Option<u32>,
     #[arg(long, value_enum, default_value_t = KvArg::F16)]
     pub kv: KvArg,
+    /// Folder that keeps the weights packed for the next time, up to 64 GiB; what was not used for
+    /// longest goes first.
+    #[arg(long, value_name = "DIR")]
+    pub packed_cache: Option<PathBuf>,
     /// Where the layers are computed: `cpu`, or `cuda:N` in a build with CUDA.
     #[arg(long, default_value = "cpu")]
     pub device: String,

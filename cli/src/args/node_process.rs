@@ -83,6 +83,9 @@ pub(crate) struct Worker {
     /// Compute threads; all cores when absent.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Most bytes of packed weights kept on disk for the next start, e.g. 40GiB; none when absent.
+    #[arg(long)]
+    pub packed_cache: Option<String>,
     /// The node's name; the host name when absent.
     #[arg(long)]
     pub name: Option<String>,

@@ -2,13 +2,17 @@
 
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use checkpoint::{Checkpoint, Manifest};
 use coordinator::text::{ChatOptions, Text};
-use engine::{FileSource, GenerateOptions, Place, Stage, StageConfig, StageMemory};
-use protocol::ids::TokenId;
+use engine::{
+    Compute, FileSource, GenerateOptions, PackedCache, PackedIdentity, PackedShard, Place, Stage,
+    StageConfig, StageMemory, WeightSource, digest_of_files,
+};
+use protocol::ids::{Digest, TokenId};
 use protocol::sampling_params::SamplingParams;
 use serde_json::{Value, json};
 
@@ -18,8 +22,13 @@ use crate::error::{CliError, Exit};
 use crate::output::{Output, bytes};
 use crate::terminal::Progress;
 
+/// Writes packed weights while the model answers; why they are not kept.
+type Keeping = JoinHandle<Result<(), String>>;
+
 /// Longest context unless asked for more: the KV pool is taken at once.
 const CONTEXT_DEFAULT: u32 = 4096;
+/// Of packed weights in a folder.
+const PACKED_BYTES_MAX: u64 = 64 << 30;
 
 pub(crate) async fn run(args: Generate, output: &Output) -> Result<(), CliError> {
     let quiet = output.quiet;
@@ -46,7 +55,7 @@ fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
     let checkpoint = checkpoint::open(&path).map_err(|e| unusable(e.to_string()))?;
     let text = Text::new(&checkpoint.text).map_err(|e| unusable(e.to_string()))?;
     let prompt = prompt_ids(args, &text).map_err(|e| unusable(e.to_string()))?;
-    let mut stage = load(&place, args, &checkpoint, quiet).map_err(unusable)?;
+    let (mut stage, keeping) = load(&place, args, &checkpoint, quiet).map_err(unusable)?;
     let options = options(args, &text);
     let (mut detokenizer, mut tokens) = (text.detokenizer(true), 0_u32);
     let begun = Instant::now();
@@ -64,11 +73,18 @@ fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
         CliError::new(Exit::Failed, "the model could not go on", e.to_string(), next)
     })?;
     let (total, first) = (begun.elapsed(), first.unwrap_or_default());
+    // A thread that panicked has written nothing either.
+    let kept = keeping.map(|thread| thread.join().unwrap_or_else(|_| Err("a panic".to_owned())));
+    let not_kept = match kept {
+        Some(Err(why)) => format!("\nthe packed weights are not kept: {why}"),
+        _ => String::new(),
+    };
     let rate = f64::from(tokens.saturating_sub(1)) / (total - first).as_secs_f64().max(1e-9);
     Ok(format!(
-        "\n{} prompt tokens, first token after {:.0} ms, then {tokens} tokens at {rate:.1} tok/s",
+        "\n{} prompt tokens, first token after {:.0} ms, then {tokens} tokens at {rate:.1} tok/s{}",
         prompt.len(),
-        first.as_secs_f64() * 1e3
+        first.as_secs_f64() * 1e3,
+        not_kept
     ))
 }
 
@@ -87,7 +103,7 @@ fn load(
     args: &Generate,
     checkpoint: &Checkpoint,
     quiet: bool,
-) -> Result<Stage, String> {
+) -> Result<(Stage, Option<Keeping>), String> {
     let spec = &checkpoint.spec;
     let context = args.context_length.unwrap_or(CONTEXT_DEFAULT).min(spec.context_length);
     let config = StageConfig::whole_model(spec, context, args.kv.resolve());
@@ -100,14 +116,59 @@ fn load(
         chunks: Vec::new(),
         text: checkpoint.text.digest().map_err(|e| e.to_string())?,
     };
+    let packed = args.packed_cache.as_deref().filter(|_| matches!(place, Place::Cpu(_)));
+    let packed = packed.map(|folder| Packed::open(folder, &manifest, checkpoint, &config));
+    let packed = packed.transpose()?;
     let source = FileSource::open(&checkpoint.files).map_err(|e| e.to_string())?;
-    let needed = StageMemory::estimate(spec, &config);
+    let needed = StageMemory::estimate(&manifest, &config).map_err(|e| e.to_string())?;
+    let place = match place {
+        Place::Cpu(_) => Place::Cpu(Compute::for_stage(needed.total())),
+        #[allow(unreachable_patterns, reason = "a build without devices has no other place")]
+        device => device.clone(),
+    };
     let mut progress = Progress::new("load", quiet);
-    let stage = Stage::load_at(place, &manifest, &source, &config, &mut |done| {
-        progress.update(done, needed.weights, &bytes::human(needed.weights));
-    });
+    let mut report = |done| progress.update(done, needed.weights, &bytes::human(needed.weights));
+    let over = packed.as_ref().map(|packed| packed.shard.over(&source));
+    let from: &dyn WeightSource = over.as_ref().map_or(&source, |over| over);
+    let stage = Stage::load_at(&place, &manifest, from, &config, &mut report);
     progress.finish();
-    stage.map_err(|e| e.to_string())
+    let stage = stage.map_err(|e| e.to_string())?;
+    let keeping = packed.and_then(|packed| packed.keep(&manifest, checkpoint));
+    Ok((stage, keeping))
+}
+
+/// The model's packed weights, found or to be kept.
+struct Packed {
+    shard: PackedShard,
+    /// Of the files before they were read.
+    source: Digest,
+}
+
+impl Packed {
+    fn open(
+        folder: &Path,
+        manifest: &Manifest,
+        checkpoint: &Checkpoint,
+        config: &StageConfig,
+    ) -> Result<Self, String> {
+        let cache =
+            PackedCache::open(folder, PACKED_BYTES_MAX).map_err(|error| error.to_string())?;
+        let source = digest_of_files(manifest, &checkpoint.files).map_err(|e| e.to_string())?;
+        let identity = PackedIdentity { source, layers: config.layers, share: config.share };
+        let shard = cache.shard(identity, Compute::of_process().threads());
+        Ok(Self { shard, source })
+    }
+
+    /// Writes them while the model answers, unless its files were changed while they were read.
+    fn keep(self, manifest: &Manifest, checkpoint: &Checkpoint) -> Option<Keeping> {
+        let unchanged =
+            digest_of_files(manifest, &checkpoint.files).is_ok_and(|source| source == self.source);
+        if self.shard.is_found() || !unchanged {
+            return None;
+        }
+        let keep = move || self.shard.keep().map_err(|error| error.to_string());
+        std::thread::Builder::new().name("packed-weights".to_owned()).spawn(keep).ok()
+    }
 }
 
 fn options(args: &Generate, text: &Text) -> GenerateOptions {

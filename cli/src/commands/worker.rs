@@ -22,6 +22,9 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     if let Some(limit) = args.memory_limit.or(file.memory_limit) {
         config.memory_limit = Some(bytes::parse("--memory-limit", &limit)?);
     }
+    if let Some(limit) = args.packed_cache.or(file.packed_cache) {
+        config.packed_cache_bytes = bytes::parse("--packed-cache", &limit)?;
+    }
     if let Some(threads) = args.threads.or(file.threads) {
         config.threads = threads;
     }

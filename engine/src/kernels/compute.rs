@@ -1,23 +1,57 @@
 //! What a process computes with: its threads and its kernel set.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
 use super::compute_pool::ComputePool;
 use super::kernel_set::KernelSet;
+use super::numa::{self, Node, PerNode};
 
 /// A pool of threads that run products in one kernel set.
 pub struct Compute {
     set: KernelSet,
     pool: ComputePool,
+    /// Called by threads first.
+    on_start: fn(),
+    /// What its threads are bound to.
+    node: Option<Node>,
 }
 
 static PROCESS: OnceLock<Arc<Compute>> = OnceLock::new();
+static NODES: PerNode<Compute> = PerNode::new();
+
+thread_local! {
+    /// The node that this thread was bound to.
+    static BOUND: Cell<Option<u32>> = const { Cell::new(None) };
+}
 
 impl Compute {
     /// Panics if the machine cannot run `set`. Threads call `on_start` first.
     pub fn new(set: KernelSet, threads: usize, on_start: fn()) -> Self {
         assert!(set.is_available(), "this machine has no {set}");
-        Self { set, pool: ComputePool::new(threads, on_start) }
+        Self { set, pool: ComputePool::new(threads, on_start), on_start, node: None }
+    }
+
+    /// For a stage of so many bytes: the process's own, or, where memory lies in several nodes, the
+    /// threads of the one with most of it free, if it has room for the stage.
+    pub fn for_stage(bytes: u64) -> Arc<Self> {
+        let all = Self::of_process();
+        match numa::node_for(bytes) {
+            None => Arc::clone(all),
+            Some(node) => NODES.get(node, |node| all.on_node(node)),
+        }
+    }
+
+    /// As many threads as this one has, but no more than the node has cores.
+    fn on_node(&self, node: Node) -> Self {
+        let (threads, on_start) = (self.threads().min(node.cpus.len()), self.on_start);
+        let own = node.clone();
+        let begin = move || {
+            on_start();
+            bind_to(&own);
+        };
+        let pool = ComputePool::new(threads, begin);
+        Self { set: self.set, pool, on_start, node: Some(node) }
     }
 
     /// The process's own: the fastest set on `threads` threads. False if it is in use already.
@@ -40,6 +74,15 @@ impl Compute {
 
     pub fn set(&self) -> KernelSet {
         self.set
+    }
+
+    /// Binds the calling thread as its own threads are bound.
+    pub(crate) fn bind_caller(&self) {
+        if let Some(node) = &self.node
+            && BOUND.get() != Some(node.id)
+        {
+            bind_to(node);
+        }
     }
 
     /// Threads, the caller's among them.
@@ -85,6 +128,13 @@ impl Compute {
             let (first, second) = unsafe { (first.get(index), second.get(index)) };
             task(index, first, second);
         });
+    }
+}
+
+fn bind_to(node: &Node) {
+    match numa::bind(&node.cpus) {
+        Ok(()) => BOUND.set(Some(node.id)),
+        Err(error) => tracing::warn!(node = node.id, %error, "a thread is not bound to its node"),
     }
 }
 

@@ -59,7 +59,7 @@ thread_local! {
 
 impl ComputePool {
     /// `threads` in all, the caller's among them.
-    pub(crate) fn new(threads: usize, on_start: fn()) -> Self {
+    pub(crate) fn new(threads: usize, on_start: impl Fn() + Clone + Send + 'static) -> Self {
         let shared = Arc::new(Shared {
             state: Apart(AtomicU64::new(0)),
             next: Apart(AtomicUsize::new(0)),
@@ -70,7 +70,7 @@ impl ComputePool {
             panic: Mutex::new(None),
         });
         let spawn = |i: usize| {
-            let shared = Arc::clone(&shared);
+            let (shared, on_start) = (Arc::clone(&shared), on_start.clone());
             let work = move || {
                 on_start();
                 IN_REGION.set(true);

@@ -12,6 +12,7 @@ mod compute_pool;
 mod cuda_libraries;
 mod kernel_set;
 mod lanes;
+mod numa;
 
 pub use compute::Compute;
 #[cfg(feature = "cuda")]

@@ -33,7 +33,9 @@ impl Stage {
         config: &StageConfig,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
-        Self::load_on(Compute::of_process(), manifest, source, config, progress)
+        config.check(&manifest.spec)?;
+        let bytes = StageMemory::estimate(manifest, config)?.total();
+        Self::load_on(&Compute::for_stage(bytes), manifest, source, config, progress)
     }
 
     /// As `load`, to compute on other threads or in another kernel set than the process's own.
@@ -59,6 +61,7 @@ impl Stage {
         config.check(spec)?;
         place.check(config)?;
         let compute = place.compute();
+        compute.bind_caller();
         let step_rows = config.kv.step_tokens_max as usize;
         let ropes = Rope::all_of(spec, config.kv.context_length, step_rows)?;
         let slice = spec.slice(config.share);

@@ -20,9 +20,12 @@ impl Matrix {
         compute: &Compute,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
-        let packed = read_packed(from, compute.threads(), progress)?;
-        let [rows, columns] = from.shape();
-        Ok(Self { rows, columns, packed, set: compute.set() })
+        Ok(Self::of(read_packed(from, compute, progress)?, from.shape(), compute))
+    }
+
+    /// What is packed already.
+    pub(super) fn of(packed: PackedMatrix, [rows, columns]: [usize; 2], compute: &Compute) -> Self {
+        Self { rows, columns, packed, set: compute.set() }
     }
 
     /// Memory that the values take.

@@ -5,6 +5,7 @@ mod blocks;
 mod dequantise;
 mod give_back;
 mod matrix;
+mod packed_cache;
 mod packing;
 mod piece;
 mod rows;
@@ -17,5 +18,8 @@ pub(crate) use blocks::Blocks;
 pub use dequantise::dequantise;
 pub(crate) use give_back::give_back_free_memory;
 pub(crate) use matrix::Matrix;
+pub use packed_cache::{
+    CachedSource, PackedCache, PackedCacheError, PackedIdentity, PackedShard, digest_of_files,
+};
 pub use source::{FileSource, WeightSource};
 pub(crate) use tensors::Tensors;

@@ -8,15 +8,14 @@ use std::sync::{Mutex, PoisonError};
 
 use super::rows::MatrixRows;
 use crate::error::EngineError;
+use crate::kernels::Compute;
 use crate::kernels::panels::{PANEL_ROWS, PackedMatrix, pack_panels};
 
-/// Bytes per read: large enough for the disk, small enough that progress shows.
-const READ_BYTES: usize = 1 << 20;
-
-/// Reads `from` on up to `threads` threads; `progress` gets the bytes of each read.
+/// Reads `from` on as many threads as compute, where these do; `progress` gets the bytes of each
+/// read.
 pub(super) fn read_packed(
     from: &dyn MatrixRows,
-    threads: usize,
+    compute: &Compute,
     progress: &mut dyn FnMut(u64),
 ) -> Result<PackedMatrix, EngineError> {
     let (weight, [rows, columns]) = (from.weight(), from.shape());
@@ -26,16 +25,20 @@ pub(super) fn read_packed(
     if rows * row_bytes == 0 {
         return Ok(packed);
     }
-    let read_rows = (READ_BYTES / row_bytes).max(1).next_multiple_of(PANEL_ROWS);
+    let read_rows = (from.read_bytes() / row_bytes).max(1).next_multiple_of(PANEL_ROWS);
     let pieces = packed.pieces_mut(read_rows / PANEL_ROWS);
-    let threads = threads.min(pieces.len());
+    let threads = compute.threads().min(pieces.len());
     let reader = Reader { from, row_bytes, read_rows };
     let pieces = Mutex::new(pieces.enumerate());
     let (sender, receiver) = sync_channel(threads * 2);
     std::thread::scope(|scope| -> Result<(), EngineError> {
         for _ in 0..threads {
             let (reader, pieces, sender) = (&reader, &pieces, sender.clone());
-            scope.spawn(move || reader.run(pieces, &sender));
+            scope.spawn(move || {
+                // The pages of the panels come to be where they are written first.
+                compute.bind_caller();
+                reader.run(pieces, &sender);
+            });
         }
         drop(sender);
         // An early return hangs up on the threads, which ends them.

@@ -1,6 +1,6 @@
 //! A matrix as rows of whole blocks of one type, however it lies in its files.
 
-use checkpoint::{StoredForm, StoredMatrix, TensorEntry, TensorPart, WeightType};
+use checkpoint::{StorageError, StoredForm, StoredMatrix, TensorEntry, TensorPart, WeightType};
 
 use super::dequantise::dequantise;
 use super::piece::{Piece, check_length};
@@ -14,6 +14,7 @@ mod plain;
 mod split_mxfp4;
 #[cfg(test)]
 mod tests;
+mod window_of_file;
 
 use float8::Float8;
 use int4::Int4;
@@ -39,6 +40,12 @@ pub(super) trait MatrixRows: Sync {
         None
     }
 
+    /// Bytes of blocks that are best read together: large enough for the disk, small enough that
+    /// progress shows and that they stay in a core's cache.
+    fn read_bytes(&self) -> usize {
+        1 << 20
+    }
+
     /// Writes the rows from `first` on to `blocks`, which takes whole rows; `stored` is space.
     fn read(
         &self,
@@ -48,6 +55,45 @@ pub(super) trait MatrixRows: Sync {
     ) -> Result<(), EngineError>;
 }
 
+/// What `part` of a matrix is, which must have the shape `shape`: known before a byte is read.
+pub(super) struct Described {
+    /// Of the blocks.
+    pub(super) weight: WeightType,
+    pub(super) window: Window,
+}
+
+impl Described {
+    /// The first and one past the last row and column.
+    pub(super) fn numbers(&self) -> [u64; 4] {
+        let Window { rows, columns } = &self.window;
+        [rows.start, rows.end, columns.start, columns.end].map(|n| n as u64)
+    }
+
+    pub(super) fn of(
+        stored: &StoredMatrix<'_>,
+        part: TensorPart,
+        shape: [u64; 2],
+    ) -> Result<Self, EngineError> {
+        stored.entries().try_for_each(check_length)?;
+        let weight = stored.packed_type();
+        let codes = match stored.form {
+            StoredForm::Plain(codes)
+            | StoredForm::Mxfp4 { codes, .. }
+            | StoredForm::Float8 { codes, .. } => codes,
+            StoredForm::Int4(parts) => parts.codes,
+        };
+        let window = Window::of(&codes.name, stored.shape, part, shape, weight);
+        let window = window.map_err(|error| match error {
+            EngineError::Storage(StorageError::WrongShape { tensor, .. }) => {
+                let (found, expected) = (stored.shape.to_vec(), shape.to_vec());
+                StorageError::WrongShape { tensor, found, expected }.into()
+            }
+            other => other,
+        });
+        Ok(Self { weight, window: window? })
+    }
+}
+
 /// `part` of a matrix, which must then have the shape `shape`.
 pub(super) fn open<'a>(
     stored: StoredMatrix<'a>,
@@ -55,26 +101,19 @@ pub(super) fn open<'a>(
     shape: [u64; 2],
     source: &'a dyn WeightSource,
 ) -> Result<Box<dyn MatrixRows + 'a>, EngineError> {
-    stored.entries().try_for_each(check_length)?;
-    let window = |codes: &TensorEntry, weight| {
-        Window::of(&codes.name, stored.shape, part.clone(), shape, weight)
-    };
+    let Described { weight, window } = Described::of(&stored, part.clone(), shape)?;
     Ok(match stored.form {
         StoredForm::Plain(entry) => {
             Box::new(Plain { piece: Piece::of(entry, part, &shape)?, source })
         }
         StoredForm::Mxfp4 { codes, scales, rows: view } => {
-            let window = window(codes, WeightType::Mxfp4)?;
             let row_blocks = stored.shape[1] as usize / 32;
             Box::new(SplitMxfp4 { codes, scales, view, row_blocks, window, source })
         }
         StoredForm::Int4(parts) => {
-            let weight = parts.blocks();
-            let window = window(parts.codes, weight)?;
             Box::new(Int4::open(parts, stored.shape, (window, weight), source)?)
         }
         StoredForm::Float8 { codes, scales, per } => {
-            let window = window(codes, WeightType::F8x128)?;
             let columns = stored.shape[1] as usize;
             Box::new(Float8::open([codes, scales], per, columns, window, source)?)
         }
@@ -95,13 +134,4 @@ fn read_part(
         offset,
         source,
     })
-}
-
-/// All values of a tensor of floats.
-fn read_floats(entry: &TensorEntry, source: &dyn WeightSource) -> Result<Vec<f32>, EngineError> {
-    let mut bytes = vec![0; entry.bytes as usize];
-    read_part(entry, 0, &mut bytes, source)?;
-    let mut values = vec![0.0; bytes.len() / entry.weight_type.block_bytes() as usize];
-    dequantise(entry.weight_type, &bytes, &mut values);
-    Ok(values)
 }

@@ -5,10 +5,17 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::packed_cache::PackedShard;
+
 /// Byte ranges of a model's files, by the file's index in the manifest.
 pub trait WeightSource: Send + Sync {
     /// Fills `buffer` from `offset` on; fewer bytes there is an error.
     fn read_at(&self, file: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Matrices that are packed already, or a place to note them in.
+    fn packed(&self) -> Option<&PackedShard> {
+        None
+    }
 }
 
 /// The model's files themselves, in the manifest's order.

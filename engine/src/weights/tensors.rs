@@ -12,7 +12,7 @@ use protocol::model_spec::{ModelSpec, ShareSlice};
 use super::blocks::Blocks;
 use super::matrix::Matrix;
 use super::piece::Piece;
-use super::rows::{self, MatrixRows, Plain};
+use super::rows::{self, Described, MatrixRows, Plain};
 use super::source::WeightSource;
 use crate::error::EngineError;
 use crate::kernels::Compute;
@@ -132,7 +132,19 @@ impl<'a> Tensors<'a> {
         shape: [u64; 2],
     ) -> Result<Matrix, EngineError> {
         let stored = StoredMatrix::find(name, |name| self.entry(name))?;
-        self.read(&*rows::open(stored, part, shape, self.source)?)
+        let Some(shard) = self.source.packed() else {
+            return self.read(&*rows::open(stored, part, shape, self.source)?);
+        };
+        let described = Described::of(&stored, part.clone(), shape)?;
+        if let Some(packed) = shard.find(name, &described) {
+            let matrix = Matrix::of(packed, shape.map(|size| size as usize), self.compute);
+            self.done_bytes += matrix.bytes();
+            (self.progress)(self.done_bytes);
+            return Ok(matrix);
+        }
+        let matrix = self.read(&*rows::open(stored, part, shape, self.source)?)?;
+        shard.note(name, &described, &matrix.packed);
+        Ok(matrix)
     }
 
     fn entry(&self, name: &str) -> Option<&'a TensorEntry> {

@@ -167,35 +167,13 @@ fn a_truncated_file_is_refused_with_the_tensor_that_ends_early() {
 }
 
 #[test]
-fn the_estimate_of_memory_is_what_a_stage_holds() {
-    let families =
-        Architecture::ALL.into_iter().flat_map(|family| [(family, false), (family, true)]);
-    for (architecture, tied) in families {
-        for (start, end) in [(0, 4), (1, 3), (2, 4)] {
-            let model = random_model(small_spec(architecture, tied), WeightType::Q6K, 2);
-            let config = config(LayerRange::new(start, end), KvType::F16, ActivationType::Bf16);
-            let mut read = 0;
-            let stage = Stage::load(&model.manifest, &model, &config, &mut |bytes| read = bytes);
-            let held = stage.expect("the stage loads").memory();
-            let estimate = StageMemory::estimate(&model.manifest.spec, &config);
-            // Panels of 16 rows are padded, which shows in models as small as these.
-            let error = held.weights.abs_diff(estimate.weights) as f64 / held.weights as f64;
-            let name = format!("{architecture} layers {start}-{end}, tied {tied}");
-            assert!(error < 0.03, "{name}: {held:?} {estimate:?}");
-            assert_eq!((held.kv, held.workspace), (estimate.kv, estimate.workspace), "{name}");
-            assert_eq!(read, estimate.weights, "reads its own bytes once, and no other");
-        }
-    }
-}
-
-#[test]
 fn an_estimate_for_an_impossible_plan_is_a_number() {
     let model = model();
     let mut config = config(LayerRange::new(3, 9), KvType::F16, ActivationType::F32);
     config.kv.step_tokens_max = u32::MAX;
     config.kv.context_length = u32::MAX;
     (config.kv.blocks, config.kv.block_size) = (u32::MAX, u32::MAX);
-    assert!(StageMemory::estimate(&model.manifest.spec, &config).total() > 1 << 60);
+    assert!(StageMemory::estimate(&model.manifest, &config).expect("a number").total() > 1 << 60);
     let refused = Stage::load(&model.manifest, &model, &config, &mut |_| {});
     assert!(matches!(refused, Err(EngineError::BadLayerRange { .. })));
     config.layers = LayerRange::new(3, 4);

@@ -6,6 +6,7 @@ mod golden_logits;
 mod kv_types;
 #[cfg(feature = "candle")]
 mod on_device;
+mod packed_cache;
 mod paged_state;
 mod quantised_folders;
 mod quantised_logits;
@@ -17,3 +18,4 @@ mod running;
 mod small_specs;
 mod split_equivalence;
 mod tensor_shares;
+mod told_memory;

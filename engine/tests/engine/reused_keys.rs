@@ -101,7 +101,7 @@ fn decoding_allocates_nothing_and_memory_is_what_was_told() {
     // The logits themselves are handed out as lists.
     assert!(counted.count_total <= 2 * 17, "{}", counted.count_total);
     let whole = config(model.manifest.spec.all_layers(), KvType::F16, ActivationType::F32);
-    let told = StageMemory::estimate(&model.manifest.spec, &whole);
+    let told = StageMemory::estimate(&model.manifest, &whole).expect("all tensors are there");
     assert_eq!(stage.memory().kv, told.kv);
     let weights = stage.memory().weights as f64 / told.weights as f64;
     assert!((0.97..1.03).contains(&weights), "weights {weights} of what was told");

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use checkpoint::Manifest;
-use engine::{Stage, StageConfig, StageMemory};
+use engine::{
+    Compute, EngineError, PackedCache, PackedIdentity, PackedShard, Stage, StageConfig, StageMemory,
+};
+use protocol::ids::Digest;
 use protocol::plan::{Plan, Share};
 use protocol::shard::{DesiredShard, ShardFailure};
 use tokio::sync::mpsc;
@@ -16,7 +19,7 @@ use crate::device::{Booking, Device};
 use crate::error::WorkerError;
 use crate::pipeline::{LoadedStage, PipelineContext, Stop, lower_priority};
 use crate::shard::{LocalRank, ShardEvent, ShardKey, local_ranks};
-use crate::weight_store::WeightStore;
+use crate::weight_store::{LocalSource, WeightStore};
 
 /// Progress is reported at most this often.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
@@ -58,10 +61,11 @@ pub(super) fn fetch(parts: &Parts, shard: Arc<DesiredShard>) -> JoinHandle<()> {
 /// Books the memory of every local stage, then reads them one after the other.
 pub(super) fn load(parts: &Parts, shard: Arc<DesiredShard>) -> JoinHandle<()> {
     let (store, context) = (Arc::clone(&parts.store), parts.context.clone());
-    let devices = parts.devices.clone();
+    let (devices, packed) = (parts.devices.clone(), parts.packed.clone());
     tokio::spawn(async move {
         let key = ShardKey::of(&shard);
-        let loaded = load_stages(store, &context, &devices, &shard).await;
+        let weights = Weights { store, packed, manifest: shard.plan.manifest() };
+        let loaded = load_stages(weights, &context, &devices, &shard).await;
         let outcome = match loaded {
             Ok(loaded) => Outcome::Loaded(loaded),
             Err((kind, reason)) => Outcome::Shard(ShardEvent::Failed { key, kind, reason }),
@@ -131,13 +135,13 @@ async fn fetch_weights(
 }
 
 async fn load_stages(
-    store: Arc<WeightStore>,
+    weights: Weights,
     context: &PipelineContext,
     devices: &[Arc<Device>],
     shard: &DesiredShard,
 ) -> Result<Loaded, (ShardFailure, String)> {
     let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
-    let manifest = store.manifest(shard.plan.manifest()).map_err(|e| failed(e.into()))?;
+    let manifest = weights.store.manifest(weights.manifest).map_err(|e| failed(e.into()))?;
     let model = ModelFacts {
         hidden_size: manifest.spec.hidden_size,
         vocab_size: manifest.spec.vocab_size,
@@ -146,15 +150,23 @@ async fn load_stages(
     let mut booked = Vec::new();
     for rank in local_ranks(&shard.plan, context.own) {
         let config = stage_config(&shard.plan, &rank, &manifest).map_err(failed)?;
-        let bytes = StageMemory::estimate(&manifest.spec, &config).total();
+        let memory = StageMemory::estimate(&manifest, &config);
+        let bytes = memory.map_err(|error| (load_failure(&error), error.to_string()))?.total();
         let (device, booking) = book(devices, rank.plan.device, bytes).await.map_err(failed)?;
         booked.push(Booked { rank, config, device, booking });
     }
     let key = ShardKey::of(shard);
     let progress = Progress::new(context.outcomes.clone());
-    let reading = on_loader_thread(move || read_stages(&store, &manifest, key, booked, progress));
+    let reading = on_loader_thread(move || read_stages(&weights, &manifest, key, booked, progress));
     let stages = reading.await.map_err(failed)??;
     Ok(Loaded { key, model, stages })
+}
+
+/// Where the weights of a model's stages are.
+struct Weights {
+    store: Arc<WeightStore>,
+    packed: Option<PackedCache>,
+    manifest: Digest,
 }
 
 struct Booked {
@@ -205,14 +217,14 @@ async fn book(
 }
 
 fn read_stages(
-    store: &WeightStore,
+    weights: &Weights,
     manifest: &Manifest,
     key: ShardKey,
     booked: Vec<Booked>,
     mut progress: Progress,
 ) -> Result<Vec<LoadedStage>, (ShardFailure, String)> {
     let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
-    let source = store.source(manifest).map_err(|error| failed(error.into()))?;
+    let source = weights.store.source(manifest).map_err(|error| failed(error.into()))?;
     let total_bytes = booked.iter().map(|b| manifest.stage_bytes(b.config.layers)).sum();
     let mut stages = Vec::new();
     let mut before = 0;
@@ -221,7 +233,7 @@ fn read_stages(
             let done_bytes = before + read;
             progress.report(ShardEvent::LoadProgress { key, done_bytes, total_bytes });
         };
-        let stage = Stage::load(manifest, &source, &config, &mut report)
+        let stage = load_stage(weights, manifest, &source, &config, &mut report)
             .map_err(|error| (load_failure(&error), error.to_string()))?;
         before += manifest.stage_bytes(config.layers);
         stages.push(LoadedStage::new(rank, stage, device, booking));
@@ -229,10 +241,45 @@ fn read_stages(
     Ok(stages)
 }
 
-fn load_failure(error: &engine::EngineError) -> ShardFailure {
+/// Takes the weights from where they are packed already, or packs them, and keeps that if it is to.
+fn load_stage(
+    weights: &Weights,
+    manifest: &Manifest,
+    source: &LocalSource,
+    config: &StageConfig,
+    report: &mut dyn FnMut(u64),
+) -> Result<Stage, EngineError> {
+    let Some(packed) = &weights.packed else {
+        return Stage::load(manifest, source, config, report);
+    };
+    let (layers, share) = (config.layers, config.share);
+    let identity = PackedIdentity { source: weights.manifest, layers, share };
+    let shard = packed.shard(identity, Compute::of_process().threads());
+    let stage = Stage::load(manifest, &shard.over(source), config, report)?;
+    if !shard.is_found() {
+        keep_packed(shard);
+    }
+    Ok(stage)
+}
+
+/// The stage serves while its packed weights are written.
+fn keep_packed(shard: PackedShard) {
+    let body = move || {
+        lower_priority();
+        if let Err(error) = shard.keep() {
+            tracing::warn!(%error, "packed weights are not kept");
+        }
+    };
+    let thread = std::thread::Builder::new().name("packed-weights".to_owned()).spawn(body);
+    if let Err(error) = thread {
+        tracing::warn!(%error, "packed weights are not kept");
+    }
+}
+
+fn load_failure(error: &EngineError) -> ShardFailure {
     match error {
-        engine::EngineError::OutOfMemory { .. } => ShardFailure::OutOfMemory,
-        engine::EngineError::Read { .. } => ShardFailure::WeightsCorrupt,
+        EngineError::OutOfMemory { .. } => ShardFailure::OutOfMemory,
+        EngineError::Read { .. } => ShardFailure::WeightsCorrupt,
         _ => ShardFailure::Internal,
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine::PackedCache;
 use protocol::control::Registration;
 use protocol::identity::IdentityStore;
 use protocol::ids::{NodeId, ReplicaId};
@@ -50,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) context: PipelineContext,
     pub(crate) store: Arc<WeightStore>,
     pub(crate) devices: Vec<Arc<Device>>,
+    /// Packed weights on disk, if any are kept.
+    pub(crate) packed: Option<PackedCache>,
     pub(crate) link: ControlLink,
     pub(crate) registration: Registration,
     pub(crate) outcomes: mpsc::Receiver<Outcome>,

@@ -7,7 +7,8 @@ use super::formats::{
     Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0,
 };
 use super::input::{InputKind, PanelInput};
-use super::panel_type::{Lane, PANEL_ROWS, PanelType, Scheme};
+use super::panel_type::{PANEL_ROWS, PanelType, Scheme};
+use super::rows_side_by_side::{RowTile, TILE_BYTES, Unit};
 #[cfg(target_arch = "x86_64")]
 use super::{panel_type::TILED_ROWS_MAX, tiles::TILE_ROWS};
 use crate::kernels::KernelSet;
@@ -97,21 +98,24 @@ fn layout_of<T: PanelType>() -> Layout {
 }
 
 fn pack<T: PanelType>(rows: &[u8], columns: usize, panel: &mut [u8]) -> bool {
-    /// Units that are filled together: they stay in the first-level cache.
-    const TOGETHER_BYTES: usize = 4096;
     let row_bytes = columns / T::BLOCK_COLUMNS * T::BLOCK_BYTES;
-    let unit_file_bytes = T::UNIT_COLUMNS / T::BLOCK_COLUMNS * T::BLOCK_BYTES;
-    let together = (TOGETHER_BYTES / T::UNIT_BYTES).max(1);
+    let unit_blocks = T::UNIT_COLUMNS / T::BLOCK_COLUMNS;
+    let together = (TILE_BYTES / (unit_blocks * T::BLOCK_BYTES)).max(1);
+    let tile_bytes = together * unit_blocks * T::BLOCK_BYTES;
+    let mut tile = RowTile::zeros();
     let mut finite = true;
     for (i, units) in panel.chunks_mut(together * T::UNIT_BYTES).enumerate() {
-        let start = i * together * unit_file_bytes;
-        let end = row_bytes.min(start + together * unit_file_bytes);
+        let start = i * tile_bytes;
+        let end = row_bytes.min(start + tile_bytes);
         for (row, bytes) in rows.chunks_exact(row_bytes).enumerate() {
-            let of_units = bytes[start..end].chunks(unit_file_bytes);
-            for (bytes, unit) in of_units.zip(units.chunks_exact_mut(T::UNIT_BYTES)) {
-                for (index, block) in bytes.chunks_exact(T::BLOCK_BYTES).enumerate() {
-                    finite &= T::pack(block, index, &mut Lane::new(unit, row));
-                }
+            tile.fill(row, &bytes[start..end]);
+        }
+        let blocks = (end - start) / T::BLOCK_BYTES;
+        for (index, unit) in units.chunks_exact_mut(T::UNIT_BYTES).enumerate() {
+            let first = index * unit_blocks;
+            for block in first..blocks.min(first + unit_blocks) {
+                let at = block * T::BLOCK_BYTES;
+                finite &= T::pack(tile.blocks(at), block - first, &mut Unit(unit));
             }
         }
     }

@@ -14,6 +14,7 @@ mod k_scheme;
 mod packed;
 mod panel_type;
 mod product;
+mod rows_side_by_side;
 mod scaled_float_scheme;
 #[cfg(target_arch = "x86_64")]
 mod tile_product;
@@ -23,6 +24,7 @@ mod tiles;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use packed::PanelMemory;
 pub use packed::{PackedMatrix, pack_panels};
 pub(crate) use panel_type::PANEL_ROWS;
 pub use product::{InputSpace, Product, multiply};

@@ -1,7 +1,9 @@
 //! A weight matrix in panels, and the memory that it lies in.
 
 use checkpoint::WeightType;
-use memmap2::{Advice, MmapMut};
+use std::sync::{Arc, Weak};
+
+use memmap2::{Advice, Mmap, MmapMut};
 
 use super::dispatch::{Layout, kernels, layout};
 use super::input::InputKind;
@@ -16,7 +18,7 @@ pub struct PackedMatrix {
     pub(super) columns: usize,
     weight: WeightType,
     panel_bytes: usize,
-    memory: Memory,
+    memory: Arc<PanelMemory>,
     /// Which column stands at each place of a row; in their own order without.
     order: Option<Box<[u32]>>,
 }
@@ -27,8 +29,29 @@ impl PackedMatrix {
         assert!(!weight.is_part(), "{weight} stands for no matrix");
         let Layout { unit_columns, unit_bytes, .. } = layout(weight);
         let panel_bytes = columns.div_ceil(unit_columns).checked_mul(unit_bytes)?;
-        let memory = Memory::zeroed(panel_bytes.checked_mul(rows.div_ceil(PANEL_ROWS))?)?;
+        let memory = PanelMemory::zeroed(panel_bytes.checked_mul(rows.div_ceil(PANEL_ROWS))?)?;
+        Some(Self { rows, columns, weight, panel_bytes, memory: Arc::new(memory), order: None })
+    }
+
+    /// Panels that lie in a mapped file from byte `start` on; `None` if it ends before.
+    pub(crate) fn mapped(
+        weight: WeightType,
+        rows: usize,
+        columns: usize,
+        (map, start): (Arc<Mmap>, usize),
+    ) -> Option<Self> {
+        assert!(!weight.is_part(), "{weight} stands for no matrix");
+        let Layout { unit_columns, unit_bytes, .. } = layout(weight);
+        let panel_bytes = columns.div_ceil(unit_columns).checked_mul(unit_bytes)?;
+        let bytes = panel_bytes.checked_mul(rows.div_ceil(PANEL_ROWS))?;
+        map.get(start..start.checked_add(bytes)?)?;
+        let memory = Arc::new(PanelMemory { pages: Pages::File(map), start, bytes });
         Some(Self { rows, columns, weight, panel_bytes, memory, order: None })
+    }
+
+    /// The panels for who looks at them while they are there, and does not keep them.
+    pub(crate) fn weak(&self) -> Weak<PanelMemory> {
+        Arc::downgrade(&self.memory)
     }
 
     /// The same, its columns packed in another order: a permutation of all of them.
@@ -40,7 +63,7 @@ impl PackedMatrix {
         Self { order: Some(order.into()), ..self }
     }
 
-    pub(super) fn order(&self) -> Option<&[u32]> {
+    pub(crate) fn order(&self) -> Option<&[u32]> {
         self.order.as_deref()
     }
 
@@ -51,7 +74,9 @@ impl PackedMatrix {
     /// The panels, `count` after `count`, to be filled by `pack_panels`.
     pub fn pieces_mut(&mut self, count: usize) -> std::slice::ChunksMut<'_, u8> {
         let bytes = (self.panel_bytes * count).max(1);
-        self.memory.as_mut().chunks_mut(bytes)
+        let memory =
+            Arc::get_mut(&mut self.memory).expect("panels are filled before they are used");
+        memory.as_mut().chunks_mut(bytes)
     }
 
     /// Writes row `row` to `out` (`[columns]`), dequantised.
@@ -89,7 +114,7 @@ impl PackedMatrix {
     }
 
     pub(super) fn panel(&self, index: usize) -> &[u8] {
-        &self.memory.as_ref()[index * self.panel_bytes..][..self.panel_bytes]
+        &self.memory.panels()[index * self.panel_bytes..][..self.panel_bytes]
     }
 }
 
@@ -109,15 +134,22 @@ pub fn pack_panels(
         .fold(true, |finite, (rows, panel)| pack(rows, columns, panel) && finite)
 }
 
-/// Pages of zeros; large ones as huge pages where the system has them, for the sake of the
-/// address translation of long reads.
-struct Memory {
-    map: MmapMut,
+/// Where panels lie.
+pub(crate) struct PanelMemory {
+    pages: Pages,
     start: usize,
     bytes: usize,
 }
 
-impl Memory {
+enum Pages {
+    /// Of zeros at first; large ones as huge pages where the system has them, for the sake of the
+    /// address translation of long reads.
+    Own(MmapMut),
+    /// Of a file that keeps them packed.
+    File(Arc<Mmap>),
+}
+
+impl PanelMemory {
     fn zeroed(bytes: usize) -> Option<Self> {
         let spare = if bytes >= HUGE_PAGE { HUGE_PAGE } else { 0 };
         let map = MmapMut::map_anon(bytes.checked_add(spare)?.max(1)).ok()?;
@@ -129,14 +161,26 @@ impl Memory {
         {
             tracing::debug!(%error, "weights lie in small pages");
         }
-        Some(Self { map, start, bytes })
+        Some(Self { pages: Pages::Own(map), start, bytes })
     }
 
-    fn as_ref(&self) -> &[u8] {
-        &self.map[self.start..self.start + self.bytes]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
+    pub(crate) fn panels(&self) -> &[u8] {
+        let pages: &[u8] = match &self.pages {
+            Pages::Own(map) => map,
+            Pages::File(map) => map,
+        };
+        &pages[self.start..self.start + self.bytes]
+    }
+
+    /// Those of a file are nobody's to change: none.
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.map[self.start..self.start + self.bytes]
+        match &mut self.pages {
+            Pages::Own(map) => &mut map[self.start..self.start + self.bytes],
+            Pages::File(_) => &mut [],
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::kernels::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::panels::dispatch::PanelJob;
 use crate::kernels::panels::input::{InputKind, PanelInput};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit};
 
 /// Weight rows of a panel.
 pub(crate) const PANEL_ROWS: usize = 16;
@@ -27,9 +28,9 @@ pub(super) trait PanelType {
     /// How its products are summed.
     type Scheme: Scheme;
 
-    /// Writes the file's block `index` of a unit into the lane of its row. False if a scale is not
-    /// a finite number.
-    fn pack(block: &[u8], index: usize, lane: &mut Lane<'_>) -> bool;
+    /// Writes the file's block `index` of a unit, of all its rows. False if a scale is not a finite
+    /// number.
+    fn pack(block: Blocks<'_>, index: usize, unit: &mut Unit<'_>) -> bool;
 }
 
 /// The arithmetic that weight types share.
@@ -65,45 +66,6 @@ pub(super) trait Scheme {
     /// # Safety
     /// As `Lanes`; `unit` is a whole unit, `out` has room for it.
     unsafe fn dequantise<V: Lanes>(unit: *const u8, out: *mut f32);
-}
-
-/// One weight row's lane of a unit.
-pub(super) struct Lane<'a> {
-    unit: &'a mut [u8],
-    row: usize,
-}
-
-impl<'a> Lane<'a> {
-    pub(super) fn new(unit: &'a mut [u8], row: usize) -> Self {
-        Self { unit, row }
-    }
-
-    /// The lane's 32 bits of a vector.
-    pub(super) fn word(&mut self, vector: usize, value: u32) {
-        let at = vector * VECTOR_BYTES + self.row * 4;
-        self.unit[at..at + 4].copy_from_slice(&value.to_le_bytes());
-    }
-
-    /// The lane's byte of the 16 from byte `at` on.
-    pub(super) fn byte(&mut self, at: usize, value: u8) {
-        self.unit[at + self.row] = value;
-    }
-
-    /// The lane's 16 bits of half a vector.
-    pub(super) fn half(&mut self, half_vector: usize, value: [u8; 2]) {
-        let at = half_vector * (VECTOR_BYTES / 2) + self.row * 2;
-        self.unit[at..at + 2].copy_from_slice(&value);
-    }
-}
-
-/// 32 bits of a block, from `at` on.
-pub(super) fn word(block: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
-}
-
-/// Whether the bits are a finite half-precision number.
-pub(super) fn is_finite_f16(bits: [u8; 2]) -> bool {
-    bits[1] & 0x7c != 0x7c
 }
 
 /// Two vectors of nibbles in one: low halves first.

@@ -42,6 +42,17 @@ fn factors(weight: WeightType) -> Option<(usize, Option<usize>)> {
     }
 }
 
+#[test]
+fn memory_is_told_by_the_layout_that_panels_have() {
+    for weight in WeightType::ALL {
+        let layout = dispatch::layout(weight);
+        let own = (layout.unit_columns as u64, layout.unit_bytes as u64);
+        assert_eq!(weight.panel_unit(), own, "{weight}");
+        let matrix = PackedMatrix::zeroed(weight, 33, 512).expect("memory");
+        assert_eq!(matrix.bytes() as u64, weight.panel_bytes(33, 512), "{weight}");
+    }
+}
+
 /// The plain values of whole blocks.
 fn dequantised(weight: WeightType, bytes: &[u8]) -> Vec<f32> {
     let values = bytes.len() as u64 / weight.block_bytes() * weight.block_elements();

@@ -3,7 +3,8 @@
 
 use checkpoint::{RowView, TensorEntry, WeightType};
 
-use super::{MatrixRows, read_part};
+use super::MatrixRows;
+use super::window_of_file::FileWindow;
 use crate::error::EngineError;
 use crate::weights::source::WeightSource;
 use crate::weights::window::Window;
@@ -50,22 +51,23 @@ impl MatrixRows for SplitMxfp4<'_> {
         if rows == 0 {
             return Ok(());
         }
-        let (step, row_blocks) = (self.view.step as usize, self.row_blocks);
-        // From the first row that is meant to the last: between them those of the other matrix.
-        let first_row = self.view.first as usize + (self.window.rows.start + first) * step;
-        let stored_blocks = ((rows - 1) * step + 1) * row_blocks;
-        stored.resize(stored_blocks * (CODES + 1), 0);
-        let (codes, scales) = stored.split_at_mut(stored_blocks * CODES);
-        let start = (first_row * row_blocks) as u64;
-        read_part(self.codes, start * CODES as u64, codes, self.source)?;
-        read_part(self.scales, start, scales, self.source)?;
-        let codes = codes.as_chunks::<CODES>().0;
+        stored.resize(rows * width * (CODES + 1), 0);
+        let (codes, scales) = stored.split_at_mut(rows * width * CODES);
+        let step = self.view.step as usize;
+        // Where rows of another matrix lie between them, these are left out.
+        let first = self.view.first as usize + (self.window.rows.start + first) * step;
         let first_block = self.window.columns.start / 32;
-        for (i, block) in blocks.as_chunks_mut::<{ CODES + 1 }>().0.iter_mut().enumerate() {
-            let at = i / width * step * row_blocks + first_block + i % width;
-            let [power, own @ ..] = block;
-            *power = scales[at];
-            halves_from_pairs(&codes[at], own);
+        for (entry, size, out) in [(self.codes, CODES, &mut *codes), (self.scales, 1, scales)] {
+            let row_bytes = self.row_blocks * size;
+            let bytes = first_block * size..(first_block + width) * size;
+            FileWindow { entry, row_bytes, first, step, bytes }.read(out, self.source)?;
+        }
+        let (codes, scales) = stored.split_at(rows * width * CODES);
+        let codes = codes.as_chunks::<CODES>().0.iter().zip(scales);
+        let blocks = blocks.as_chunks_mut::<{ CODES + 1 }>().0.iter_mut();
+        for ([power, own @ ..], (codes, scale)) in blocks.zip(codes) {
+            *power = *scale;
+            halves_from_pairs(codes, own);
         }
         Ok(())
     }

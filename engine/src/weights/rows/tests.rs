@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use checkpoint::{
-    Checkpoint, Manifest, StoredMatrix, TensorEntry, TensorPart, TensorPlace, WeightType,
-    expected_tensors,
+    Checkpoint, Manifest, StoredForm, StoredMatrix, TensorEntry, TensorPart, TensorPlace,
+    WeightType, expected_tensors,
 };
 use protocol::ids::Digest;
 use protocol::plan::Share;
 
+use super::window_of_file::read_floats;
 use crate::error::EngineError;
 use crate::kernels::{Compute, KernelSet};
-use crate::weights::{FileSource, Matrix, Tensors};
+use crate::weights::{FileSource, Matrix, Tensors, WeightSource};
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
@@ -113,6 +115,11 @@ fn read(
     Matrix::read(&*rows, &Compute::new(set, 1, || {}), &mut |_| {})
 }
 
+fn floats(entry: &TensorEntry, source: &FileSource) -> Vec<f32> {
+    let count = entry.shape.iter().product::<u64>() as usize;
+    read_floats(entry, count, 0..1, 0..count, source).expect("the values")
+}
+
 fn matrix_values(matrix: &Matrix) -> Vec<f32> {
     let mut values = vec![0.0; matrix.rows * matrix.columns];
     for (row, out) in values.chunks_exact_mut(matrix.columns).enumerate() {
@@ -135,7 +142,7 @@ fn gptq_and_awq_stand_for_the_values_of_their_plain_definitions_bit_for_bit() {
     for (name, columns) in LINEARS {
         let linear = linear(name);
         let expected = &linear.1["blk.0.attn_q.expected"];
-        let expected = super::read_floats(expected, &linear.0).expect("the values");
+        let expected = floats(expected, &linear.0);
         for set in KernelSet::available() {
             let whole = read(&linear, TensorPart::Whole, [24, columns], set).expect("a matrix");
             assert!(matrix_values(&whole) == expected, "{name}, {set}");
@@ -150,10 +157,9 @@ fn gptq_and_awq_stand_for_the_values_of_their_plain_definitions_bit_for_bit() {
 #[test]
 fn columns_are_cut_between_groups_unless_they_have_an_order_of_their_own() {
     let linear_128 = linear("awq-128");
-    let expected = super::read_floats(&linear_128.1["blk.0.attn_q.expected"], &linear_128.0);
+    let expected = floats(&linear_128.1["blk.0.attn_q.expected"], &linear_128.0);
     let right = TensorPart::Columns(128..256);
     let part = read(&linear_128, right, [24, 128], KernelSet::best()).expect("columns");
-    let expected = expected.expect("the values");
     let expected = expected.chunks_exact(256).flat_map(|row| &row[128..]).copied();
     assert!(matrix_values(&part) == expected.collect::<Vec<_>>());
     let error = |name: &str, columns: std::ops::Range<u64>| {
@@ -176,4 +182,86 @@ fn groups_of_another_length_than_the_scales_say_are_told() {
     let read = read(&(source, entries), TensorPart::Whole, [24, 128], KernelSet::best());
     let text = read.err().expect("no such groups").to_string();
     assert!(text.contains("gptq_groups") && text.contains("32 columns in each"), "{text}");
+}
+
+/// Notes how many bytes of each tensor are read.
+struct Counted<'a> {
+    source: &'a FileSource,
+    entries: Vec<&'a TensorEntry>,
+    read: Mutex<HashMap<String, u64>>,
+}
+
+impl WeightSource for Counted<'_> {
+    fn read_at(&self, file: u32, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let within =
+            |entry: &&&TensorEntry| (entry.offset..entry.offset + entry.bytes).contains(&offset);
+        let entry = self.entries.iter().find(within).expect("a tensor");
+        let part = entry.name.rsplit('.').next().expect("a part").to_owned();
+        *self.read.lock().expect("no panic").entry(part).or_default() += buffer.len() as u64;
+        self.source.read_at(file, offset, buffer)
+    }
+}
+
+#[test]
+fn a_rank_reads_its_own_codes_scales_and_zeros_and_no_others() {
+    // Of 24 outputs and 256 inputs in groups of 128.
+    for (part, shape, expected) in [
+        (TensorPart::Whole, [24, 256], [256 * 12, 2 * 12, 2 * 48]),
+        (TensorPart::Rows(8..16), [8, 256], [256 * 4, 2 * 4, 2 * 16]),
+        (TensorPart::Columns(128..256), [24, 128], [128 * 12, 12, 48]),
+    ] {
+        for (name, codes) in [("gptq-128-symmetric", "gptq_codes"), ("awq-128", "awq_codes")] {
+            let (source, entries) = linear(name);
+            let counted = Counted {
+                source: &source,
+                entries: entries.values().collect(),
+                read: Mutex::default(),
+            };
+            let stored = StoredMatrix::find("blk.0.attn_q.weight", |name| entries.get(name));
+            let rows = super::open(stored.expect("a matrix"), part.clone(), shape, &counted);
+            let compute = Compute::new(KernelSet::best(), 2, || {});
+            Matrix::read(&*rows.expect("it opens"), &compute, &mut |_| {}).expect("a matrix");
+            let read = counted.read.into_inner().expect("no panic");
+            let zeros = read.iter().find(|(part, _)| part.contains("zeros")).expect("zeros").1;
+            assert_eq!([read[codes], *zeros, read["scales"]], expected, "{name} {part:?}");
+        }
+    }
+}
+
+#[test]
+fn columns_of_8_bit_floats_are_read_alone_and_have_their_own_scales() {
+    let folder = checkpoint::open(&fixture("golden/llama-fp8")).expect("the folder opens");
+    let source = FileSource::open(&folder.files).expect("the files open");
+    let entries: HashMap<_, _> =
+        folder.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.clone())).collect();
+    let find = |name: &str| entries.get(name);
+    let name = entries.keys().find(|name| {
+        let stored = StoredMatrix::find(name, find);
+        stored.is_ok_and(|stored| {
+            matches!(stored.form, StoredForm::Float8 { .. }) && stored.shape[1] >= 256
+        })
+    });
+    let name = name.expect("a matrix of two blocks of columns");
+    let stored = StoredMatrix::find(name, find).expect("a matrix");
+    let [rows, columns] = stored.shape;
+    let values = |part, shape| {
+        let counted = Counted {
+            source: &source,
+            entries: entries.values().collect(),
+            read: Mutex::default(),
+        };
+        let from = super::open(stored, part, shape, &counted).expect("it opens");
+        let matrix = Matrix::read(&*from, &Compute::new(KernelSet::best(), 1, || {}), &mut |_| {});
+        let values = matrix_values(&matrix.expect("a matrix"));
+        drop(from);
+        (values, counted.read.into_inner().expect("no panic")["weight"])
+    };
+    let (whole, _) = values(TensorPart::Whole, [rows, columns]);
+    let own = TensorPart::Columns(128..columns);
+    let (part, read) = values(own, [rows, columns - 128]);
+    assert_eq!(read, rows * (columns - 128));
+    let expected = whole.chunks_exact(columns as usize).flat_map(|row| &row[128..]).copied();
+    assert!(part == expected.collect::<Vec<_>>());
+    let (part, _) = values(TensorPart::Rows(7..rows), [rows - 7, columns]);
+    assert!(part == whole[7 * columns as usize..]);
 }

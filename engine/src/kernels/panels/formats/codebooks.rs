@@ -4,9 +4,8 @@ use super::small_blocks::halved_nibbles;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::block_scheme::{BlockQuant, BlockScheme};
 use crate::kernels::panels::k_scheme::{KQuant, KScheme, SubScales};
-use crate::kernels::panels::panel_type::{
-    Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, is_finite_f16, word,
-};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType, VECTOR_BYTES};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit};
 
 /// The steps of IQ4_NL and IQ4_XS (`kvalues_iq4nl` in ggml), raised by 128.
 const UNEVEN: [u8; 16] = [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
@@ -32,13 +31,13 @@ impl PanelType for Iq4Nl {
     type Scheme = BlockScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], index: usize, lane: &mut Lane<'_>) -> bool {
-        let scale = [block[0], block[1]];
-        lane.half(16 + index, scale);
+    fn pack(block: Blocks<'_>, index: usize, unit: &mut Unit<'_>) -> bool {
+        let scales = block.halves(0);
+        unit.halves(16 + index, scales);
         for i in 0..4 {
-            lane.word(index * 4 + i, word(block, 2 + i * 4));
+            unit.words(index * 4 + i, block.words(2 + i * 4));
         }
-        is_finite_f16(scale)
+        scales.are_finite_f16()
     }
 }
 
@@ -68,12 +67,13 @@ impl PanelType for Mxfp4 {
 
     /// The exponent 255 stands for NaN.
     #[inline(always)]
-    fn pack(block: &[u8], index: usize, lane: &mut Lane<'_>) -> bool {
-        lane.byte(16 * VECTOR_BYTES + index * PANEL_ROWS, block[0]);
+    fn pack(block: Blocks<'_>, index: usize, unit: &mut Unit<'_>) -> bool {
+        let exponents = block.bytes(0);
+        unit.bytes(16 * VECTOR_BYTES + index * PANEL_ROWS, exponents);
         for i in 0..4 {
-            lane.word(index * 4 + i, word(block, 1 + i * 4));
+            unit.words(index * 4 + i, block.words(1 + i * 4));
         }
-        block[0] != u8::MAX
+        exponents.iter().all(|exponent| *exponent != u8::MAX)
     }
 }
 
@@ -102,23 +102,22 @@ impl PanelType for Iq4Xs {
 
     /// A scale's two upper bits are a pair of a u16, the others a nibble; 32 is zero.
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
-        let d = [block[0], block[1]];
-        lane.half(0, d);
-        let upper = u16::from_le_bytes([block[2], block[3]]);
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
+        let d = block.halves(0);
+        unit.halves(0, d);
+        let (lower, upper) = (block.words(4), block.words(0) >> 16);
         for half in 0..2 {
-            let scales: [u8; 4] = std::array::from_fn(|i| {
+            let scale = |i: usize| {
                 let sub = half * 4 + i;
-                let low = block[4 + sub / 2] >> (sub % 2 * 4) & 0x0f;
-                let high = (upper >> (sub * 2) & 3) as u8;
-                (low | high << 4).wrapping_sub(32)
-            });
-            lane.word(1 + half, u32::from_le_bytes(scales));
+                (lower >> (sub * 4) & 0x0f | (upper >> (sub * 2) & 3) << 4) << (8 * i)
+            };
+            let scales = scale(0) | scale(1) | scale(2) | scale(3);
+            unit.words(1 + half, scales.less_32_each());
         }
         for i in 0..32 {
-            lane.word(3 + i, word(block, 8 + i * 4));
+            unit.words(3 + i, block.words(8 + i * 4));
         }
-        is_finite_f16(d)
+        d.are_finite_f16()
     }
 }
 

@@ -2,7 +2,8 @@
 //! infinity) and a scale in f32 for 128 of them.
 
 use crate::kernels::lanes::Lanes;
-use crate::kernels::panels::panel_type::{Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, word};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType, VECTOR_BYTES};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit, Words};
 use crate::kernels::panels::scaled_float_scheme::{ScaledFloat, ScaledFloatScheme};
 
 /// One vector of scales, 256 times as large as in the file, then a column's 16 codes side by side.
@@ -16,13 +17,14 @@ impl PanelType for F8x128 {
     type Scheme = ScaledFloatScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
-        let scale = f32::from_bits(word(block, 0)) * 256.0;
-        lane.word(0, scale.to_bits());
-        let mut finite = scale.is_finite();
-        for (column, code) in block[4..].iter().enumerate() {
-            lane.byte(VECTOR_BYTES + column * PANEL_ROWS, *code);
-            finite &= code & 0x7f != 0x7f;
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
+        let scales = Words(block.words(0).0.map(|x| (f32::from_bits(x) * 256.0).to_bits()));
+        unit.words(0, scales);
+        let mut finite = scales.0.iter().all(|scale| f32::from_bits(*scale).is_finite());
+        for column in 0..128 {
+            let codes = block.words(4 + column / 4 * 4).byte(column % 4);
+            unit.bytes(VECTOR_BYTES + column * PANEL_ROWS, codes);
+            finite &= codes.iter().fold(true, |finite, code| finite & (code & 0x7f != 0x7f));
         }
         finite
     }

@@ -2,7 +2,8 @@
 
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::float_scheme::{FloatScheme, FloatWeight};
-use crate::kernels::panels::panel_type::{Lane, PANEL_ROWS, PanelType, is_finite_f16, word};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit};
 
 pub(in crate::kernels) struct F32;
 pub(in crate::kernels) struct F16;
@@ -16,9 +17,10 @@ impl PanelType for F32 {
     type Scheme = FloatScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
-        lane.word(0, word(block, 0));
-        f32::from_bits(word(block, 0)).is_finite()
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
+        let values = block.words(0);
+        unit.words(0, values);
+        values.0.iter().fold(true, |finite, bits| finite & f32::from_bits(*bits).is_finite())
     }
 }
 
@@ -38,10 +40,10 @@ impl PanelType for F16 {
     type Scheme = FloatScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
-        let bits = [block[0], block[1]];
-        lane.half(0, bits);
-        is_finite_f16(bits)
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
+        let values = block.halves(0);
+        unit.halves(0, values);
+        values.are_finite_f16()
     }
 }
 
@@ -61,10 +63,10 @@ impl PanelType for BF16 {
     type Scheme = FloatScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
-        let bits = [block[0], block[1]];
-        lane.half(0, bits);
-        half::bf16::from_le_bytes(bits).is_finite()
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
+        let values = block.halves(0);
+        unit.halves(0, values);
+        values.are_finite_bf16()
     }
 }
 

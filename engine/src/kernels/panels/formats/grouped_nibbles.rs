@@ -4,9 +4,8 @@
 use super::small_blocks::halved_nibbles;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::block_scheme::{BLOCK, BlockQuant, BlockScheme};
-use crate::kernels::panels::panel_type::{
-    Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, is_finite_f16, word,
-};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType, VECTOR_BYTES};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit};
 
 /// 128 columns: four vectors of nibbles for each 32; then the groups' scales, half a vector each,
 /// and their zeros, a quarter each.
@@ -34,14 +33,14 @@ impl<const GROUP: usize> PanelType for GroupedNibbles<GROUP> {
     type Scheme = BlockScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], index: usize, lane: &mut Lane<'_>) -> bool {
-        let scale = [block[0], block[1]];
-        lane.half(2 * CODES + index, scale);
-        lane.byte(Self::ZEROS + index * PANEL_ROWS, block[2] & 15);
+    fn pack(block: Blocks<'_>, index: usize, unit: &mut Unit<'_>) -> bool {
+        let scales = block.halves(0);
+        unit.halves(2 * CODES + index, scales);
+        unit.bytes(Self::ZEROS + index * PANEL_ROWS, block.bytes(2).map(|zero| zero & 15));
         for i in 0..GROUP / 8 {
-            lane.word(index * GROUP / 8 + i, word(block, 3 + i * 4));
+            unit.words(index * GROUP / 8 + i, block.words(3 + i * 4));
         }
-        is_finite_f16(scale)
+        scales.are_finite_f16()
     }
 }
 

@@ -2,9 +2,8 @@
 
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::k_scheme::{KQuant, KScheme, SubScales};
-use crate::kernels::panels::panel_type::{
-    Lane, PanelType, VECTOR_BYTES, is_finite_f16, nibbles, word,
-};
+use crate::kernels::panels::panel_type::{PanelType, VECTOR_BYTES, nibbles};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit};
 
 /// Four vectors of scales; for each sub-block two of low nibbles and one of high bits; half a
 /// vector of d, and as much to spare so that all vectors stay on cache lines.
@@ -21,29 +20,29 @@ impl PanelType for Q6K {
     type Scheme = KScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
         // Group: four consecutive columns. The file keeps each 128 columns apart.
         let low = |group: usize| {
             let (half, group) = (group / 32, group % 32);
-            word(block, half * 64 + group % 16 * 4) >> (group / 16 * 4) & 0x0f0f_0f0f
+            block.words(half * 64 + group % 16 * 4) >> (group / 16 * 4) & 0x0f0f_0f0f
         };
         let high = |group: usize| {
             let (half, group) = (group / 32, group % 32);
-            word(block, 128 + half * 32 + group % 8 * 4) >> (group / 8 * 2) & 0x0303_0303
+            block.words(128 + half * 32 + group % 8 * 4) >> (group / 8 * 2) & 0x0303_0303
         };
         for sub in 0..16 {
             let (at, group) = (CODES + sub * 3, sub * 4);
-            lane.word(at, low(group) | low(group + 1) << 4);
-            lane.word(at + 1, low(group + 2) | low(group + 3) << 4);
+            unit.words(at, low(group) | low(group + 1) << 4);
+            unit.words(at + 1, low(group + 2) | low(group + 3) << 4);
             let bits = [high(group), high(group + 1), high(group + 2), high(group + 3)];
-            lane.word(at + 2, bits[0] | bits[1] << 2 | bits[2] << 4 | bits[3] << 6);
+            unit.words(at + 2, bits[0] | bits[1] << 2 | bits[2] << 4 | bits[3] << 6);
         }
         for i in 0..4 {
-            lane.word(i, word(block, 192 + i * 4));
+            unit.words(i, block.words(192 + i * 4));
         }
-        let d = [block[208], block[209]];
-        lane.half(2 * FACTOR, d);
-        is_finite_f16(d)
+        let d = block.halves(208);
+        unit.halves(2 * FACTOR, d);
+        d.are_finite_f16()
     }
 }
 

@@ -2,9 +2,8 @@
 
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::block_scheme::{BlockQuant, BlockScheme};
-use crate::kernels::panels::panel_type::{
-    Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, is_finite_f16, word,
-};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType, VECTOR_BYTES};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit};
 
 /// Two blocks: 8 vectors of codes each, raised by 128, and one vector of both scales.
 pub(in crate::kernels) struct Q8_0;
@@ -19,13 +18,13 @@ impl PanelType for Q8_0 {
     type Scheme = BlockScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], index: usize, lane: &mut Lane<'_>) -> bool {
-        let scale = [block[0], block[1]];
-        lane.half(2 * SCALES + index, scale);
+    fn pack(block: Blocks<'_>, index: usize, unit: &mut Unit<'_>) -> bool {
+        let scales = block.halves(0);
+        unit.halves(2 * SCALES + index, scales);
         for group in 0..8 {
-            lane.word(index * 8 + group, word(block, 2 + group * 4) ^ 0x8080_8080);
+            unit.words(index * 8 + group, block.words(2 + group * 4) ^ 0x8080_8080);
         }
-        is_finite_f16(scale)
+        scales.are_finite_f16()
     }
 }
 

@@ -3,9 +3,8 @@
 use super::small_blocks::with_fifths;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::k_scheme::{KQuant, KScheme, SubScales};
-use crate::kernels::panels::panel_type::{
-    Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, is_finite_f16, nibbles, word,
-};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType, VECTOR_BYTES, nibbles};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit, Words};
 
 /// Three vectors of scales as in the file, one of d and dmin; then four vectors of nibbles per
 /// sub-block, perhaps with one of fifth bits.
@@ -31,38 +30,43 @@ impl<const FIFTHS: bool> PanelType for ScaledNibbles<FIFTHS> {
     type Scheme = KScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
-        let (head, codes) = block.split_at(Self::HEAD);
-        let (d, dmin) = ([head[0], head[1]], [head[2], head[3]]);
-        lane.half(2 * FACTORS, d);
-        lane.half(2 * FACTORS + 1, dmin);
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
+        let (d, dmin) = (block.halves(0), block.halves(2));
+        unit.halves(2 * FACTORS, d);
+        unit.halves(2 * FACTORS + 1, dmin);
         for i in 0..3 {
-            lane.word(i, word(head, 4 + i * 4));
+            unit.words(i, block.words(4 + i * 4));
         }
         for sub in 0..8 {
             let vector = CODES + sub * Self::SUB_VECTORS;
-            pack_nibbles(codes, sub, vector, lane);
+            pack_nibbles(block, Self::HEAD, sub, (vector, unit));
             if FIFTHS {
                 // Bit `sub` of byte `4 g + j` goes to bit g of byte j.
-                let bits = |group: usize| word(head, 16 + group * 4) >> sub & 0x0101_0101;
-                let fifths = (0..8).fold(0, |fifths, group| fifths | bits(group) << group);
-                lane.word(vector + 4, fifths);
+                let bits = |group: usize| block.words(16 + group * 4) >> sub & 0x0101_0101;
+                let fifths =
+                    (0..8).fold(Words::ZERO, |fifths, group| fifths | bits(group) << group);
+                unit.words(vector + 4, fifths);
             }
         }
-        is_finite_f16(d) && is_finite_f16(dmin)
+        d.are_finite_f16() && dmin.are_finite_f16()
     }
 }
 
 /// A sub-block's nibbles, which share bytes with those of its neighbour in the file, to four
 /// vectors: low nibbles for one group of four columns, high for the next.
 #[inline(always)]
-fn pack_nibbles(codes: &[u8], sub: usize, vector: usize, lane: &mut Lane<'_>) {
+fn pack_nibbles(
+    block: Blocks<'_>,
+    codes: usize,
+    sub: usize,
+    (vector, unit): (usize, &mut Unit<'_>),
+) {
     let shift = sub % 2 * 4;
     for i in 0..4 {
-        let at = sub / 2 * 32 + i * 8;
-        let low = word(codes, at) >> shift & 0x0f0f_0f0f;
-        let high = word(codes, at + 4) >> shift & 0x0f0f_0f0f;
-        lane.word(vector + i, low | high << 4);
+        let at = codes + sub / 2 * 32 + i * 8;
+        let low = block.words(at) >> shift & 0x0f0f_0f0f;
+        let high = block.words(at + 4) >> shift & 0x0f0f_0f0f;
+        unit.words(vector + i, low | high << 4);
     }
 }
 

@@ -3,9 +3,8 @@
 
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::block_scheme::{BlockQuant, BlockScheme};
-use crate::kernels::panels::panel_type::{
-    Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, is_finite_f16, nibbles, word,
-};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType, VECTOR_BYTES, nibbles};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit, Words};
 
 /// Two blocks: 4 vectors of nibbles each, as in the file, perhaps with one of fifth bits; then a
 /// vector of both scales, perhaps one of both mins.
@@ -39,19 +38,21 @@ impl<const FIFTHS: bool, const MINS: bool> PanelType for SmallBlocks<FIFTHS, MIN
     type Scheme = BlockScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], index: usize, lane: &mut Lane<'_>) -> bool {
-        let (head, codes) = block.split_at(Self::HEAD);
+    fn pack(block: Blocks<'_>, index: usize, unit: &mut Unit<'_>) -> bool {
         let vector = index * Self::BLOCK_VECTORS;
-        for (i, head) in head.as_chunks::<2>().0.iter().enumerate() {
-            lane.half(2 * (Self::SCALES + i) + index, *head);
+        let mut finite = true;
+        for i in 0..Self::HEAD / 2 {
+            let factors = block.halves(2 * i);
+            unit.halves(2 * (Self::SCALES + i) + index, factors);
+            finite &= factors.are_finite_f16();
         }
         if FIFTHS {
-            lane.word(vector + 4, spread_fifths(word(codes, 0)));
+            unit.words(vector + 4, spread_fifths(block.words(Self::HEAD)));
         }
         for i in 0..4 {
-            lane.word(vector + i, word(codes, 4 * (i + FIFTHS as usize)));
+            unit.words(vector + i, block.words(Self::HEAD + 4 * (i + FIFTHS as usize)));
         }
-        head.as_chunks::<2>().0.iter().all(|half| is_finite_f16(*half))
+        finite
     }
 }
 
@@ -103,8 +104,8 @@ pub(super) unsafe fn halved_nibbles<V: Lanes>(at: *const u8) -> [V::Int; 8] {
 
 /// Bit `4 g + j` of the file belongs to column `j` of group `g`: it goes to bit `g` of byte `j`.
 #[inline(always)]
-fn spread_fifths(bits: u32) -> u32 {
-    (0..8).fold(0, |spread, group| {
+fn spread_fifths(bits: Words) -> Words {
+    (0..8).fold(Words::ZERO, |spread, group| {
         let four = bits >> (4 * group) & 0xf;
         let bytes = four & 1 | (four & 2) << 7 | (four & 4) << 14 | (four & 8) << 21;
         spread | bytes << group

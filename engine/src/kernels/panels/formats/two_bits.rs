@@ -2,9 +2,8 @@
 
 use crate::kernels::lanes::Lanes;
 use crate::kernels::panels::k_scheme::{KQuant, KScheme, SubScales};
-use crate::kernels::panels::panel_type::{
-    Lane, PANEL_ROWS, PanelType, VECTOR_BYTES, is_finite_f16, word,
-};
+use crate::kernels::panels::panel_type::{PANEL_ROWS, PanelType, VECTOR_BYTES};
+use crate::kernels::panels::rows_side_by_side::{Blocks, Unit, Words};
 
 /// Four vectors of (scale, min) nibbles, one of d and dmin, two of codes per 32 columns.
 pub(in crate::kernels) struct Q2K;
@@ -21,17 +20,17 @@ impl PanelType for Q2K {
     type Scheme = KScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
         for i in 0..4 {
-            lane.word(i, word(block, i * 4));
+            unit.words(i, block.words(i * 4));
         }
-        let (d, dmin) = ([block[80], block[81]], [block[82], block[83]]);
-        lane.half(8, d);
-        lane.half(9, dmin);
+        let (d, dmin) = (block.halves(80), block.halves(82));
+        unit.halves(8, d);
+        unit.halves(9, dmin);
         for part in 0..8 {
-            pack_low_bits(&block[16..80], part, 5 + part * 2, lane);
+            pack_low_bits(block, 16, part, (5 + part * 2, unit));
         }
-        is_finite_f16(d) && is_finite_f16(dmin)
+        d.are_finite_f16() && dmin.are_finite_f16()
     }
 }
 
@@ -90,20 +89,21 @@ impl PanelType for Q3K {
     type Scheme = KScheme<Self>;
 
     #[inline(always)]
-    fn pack(block: &[u8], _: usize, lane: &mut Lane<'_>) -> bool {
+    fn pack(block: Blocks<'_>, _: usize, unit: &mut Unit<'_>) -> bool {
         for i in 0..3 {
-            lane.word(i, word(block, 96 + i * 4));
+            unit.words(i, block.words(96 + i * 4));
         }
-        let d = [block[108], block[109]];
-        lane.half(6, d);
+        let d = block.halves(108);
+        unit.halves(6, d);
         for part in 0..8 {
             let vector = 4 + part * 3;
-            pack_low_bits(&block[32..96], part, vector, lane);
+            pack_low_bits(block, 32, part, (vector, unit));
             // Bit `part` of byte `4 g + j` goes to bit g of byte j.
-            let bits = |group: usize| word(block, group * 4) >> part & 0x0101_0101;
-            lane.word(vector + 2, (0..8).fold(0, |thirds, group| thirds | bits(group) << group));
+            let bits = |group: usize| block.words(group * 4) >> part & 0x0101_0101;
+            let thirds = (0..8).fold(Words::ZERO, |thirds, group| thirds | bits(group) << group);
+            unit.words(vector + 2, thirds);
         }
-        is_finite_f16(d)
+        d.are_finite_f16()
     }
 }
 
@@ -171,12 +171,19 @@ impl KQuant for Q3K {
 /// 32 columns' low bits, which share bytes with those of three other parts in the file, to two
 /// vectors: bit pair `g` of a byte for group `g` of four columns.
 #[inline(always)]
-fn pack_low_bits(codes: &[u8], part: usize, vector: usize, lane: &mut Lane<'_>) {
-    let bits =
-        |group: usize| word(codes, part / 4 * 32 + group * 4) >> (part % 4 * 2) & 0x0303_0303;
+fn pack_low_bits(
+    block: Blocks<'_>,
+    codes: usize,
+    part: usize,
+    (vector, unit): (usize, &mut Unit<'_>),
+) {
+    let bits = |group: usize| {
+        block.words(codes + part / 4 * 32 + group * 4) >> (part % 4 * 2) & 0x0303_0303
+    };
     for i in 0..2 {
-        let pairs = (0..4).fold(0, |pairs, pair| pairs | bits(i * 4 + pair) << (2 * pair));
-        lane.word(vector + i, pairs);
+        let pairs =
+            (0..4).fold(Words::ZERO, |pairs, pair| pairs | bits(i * 4 + pair) << (2 * pair));
+        unit.words(vector + i, pairs);
     }
 }
 
