@@ -90,7 +90,9 @@ impl Lanes for Neon {
             let table = unsafe { vld1q_u8(table.as_ptr()) };
             each!(i => vreinterpretq_s32_u8(vqtbl1q_u8(table, vreinterpretq_u8_s32(codes[i]))))
         };
-        fn dot(acc: Ints, codes: Ints, x: Ints) -> Ints = each!(i => dot_of(acc[i], codes[i], x[i]));
+        fn dot(acc: Ints, codes: Ints, x: Ints) -> Ints = {
+            each!(i => dot_of(acc[i], codes[i], x[i]))
+        };
         fn dot_wide(acc: Ints, codes: Ints, x: Ints) -> Ints = {
             let raised = vreinterpretq_s32_u8(vdupq_n_u8(128));
             each!(i => dot_of(acc[i], veorq_s32(codes[i], raised), x[i]))
