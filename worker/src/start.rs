@@ -173,7 +173,7 @@ fn packed_cache(config: &Config) -> Option<PackedCache> {
 
 /// The engine computes on the process's one pool, below the threads that detect failures.
 fn compute_threads(threads: usize) {
-    if !engine::Compute::configure(threads, lower_priority) {
+    if !engine::Compute::configure(engine::KernelSet::best(), threads, lower_priority) {
         tracing::debug!("the compute pool of this process is in use already");
     }
 }

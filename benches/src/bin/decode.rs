@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use benches::kernel_set::SetArgument;
 use benches::llama_cpp::LlamaCpp;
 use benches::read_bandwidth::ReadBandwidth;
 use benches::whole_model::WholeModel;
@@ -20,6 +21,8 @@ struct Arguments {
     peer: Option<PathBuf>,
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    #[command(flatten)]
+    set: SetArgument,
     /// Steps per run.
     #[arg(long, default_value_t = 64)]
     tokens: usize,
@@ -38,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let Arguments { threads, tokens, context, .. } = arguments;
     println!("{}", machine::describe(threads));
-    engine::Compute::configure(threads, || {});
+    engine::Compute::configure(arguments.set.kernel_set()?, threads, || {});
     let sequences = arguments.batch.iter().copied().max().unwrap_or(1).max(1);
     let length = (context + tokens) as u32;
     let mut ours = WholeModel::load(&arguments.model, sequences, length)?;

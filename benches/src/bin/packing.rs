@@ -109,7 +109,7 @@ fn measure(weight: WeightType, threads: usize, pairs: usize) -> [f64; 2] {
 
 /// Loads a file, and copies it into fresh memory, in turn.
 fn measure_file(path: &Path, threads: usize, pairs: usize) -> Result<(), Box<dyn Error>> {
-    engine::Compute::configure(threads, || {});
+    engine::Compute::configure(engine::KernelSet::best(), threads, || {});
     let gigabytes = std::fs::metadata(path)?.len() as f64 / 1e9;
     let (mut loaded, mut copied, mut taken) = (vec![], vec![], vec![]);
     for _ in 0..pairs {

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use benches::kernel_set::SetArgument;
 use benches::llama_cpp::LlamaCpp;
 use benches::whole_model::WholeModel;
 use benches::{machine, median};
@@ -18,6 +19,8 @@ struct Arguments {
     peer: Option<PathBuf>,
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    #[command(flatten)]
+    set: SetArgument,
     /// Prompt lengths.
     #[arg(long, value_delimiter = ',', default_value = "512,2048")]
     tokens: Vec<usize>,
@@ -30,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let threads = arguments.threads;
     println!("{}", machine::describe(threads));
-    engine::Compute::configure(threads, || {});
+    engine::Compute::configure(arguments.set.kernel_set()?, threads, || {});
     let longest = arguments.tokens.iter().copied().max().unwrap_or(1) as u32;
     let mut ours = WholeModel::load(&arguments.model, 1, longest)?;
     let mut peer = match &arguments.peer {

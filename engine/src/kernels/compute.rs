@@ -54,12 +54,12 @@ impl Compute {
         Self { set: self.set, pool, on_start, node: Some(node) }
     }
 
-    /// The process's own: the fastest set on `threads` threads. False if it is in use already.
-    pub fn configure(threads: usize, on_start: fn()) -> bool {
+    /// The process's own: `set` on `threads` threads. False if it is in use already.
+    pub fn configure(set: KernelSet, threads: usize, on_start: fn()) -> bool {
         let mut first = false;
         PROCESS.get_or_init(|| {
             first = true;
-            Arc::new(Self::new(KernelSet::best(), threads, on_start))
+            Arc::new(Self::new(set, threads, on_start))
         });
         first
     }
