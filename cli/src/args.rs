@@ -237,7 +237,8 @@ pub(crate) enum ModelCommand {
     },
     /// Plan a model, place it, serve it.
     #[command(after_help = "Examples:\n  trireme model deploy demo\n  \
-                            trireme model deploy llama --stages 3 --context-length 8192")]
+                            trireme model deploy llama --pp 3 --context-length 8192\n  \
+                            trireme model deploy llama --tp 2")]
     Deploy {
         model: String,
         #[command(flatten)]

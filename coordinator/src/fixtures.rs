@@ -8,7 +8,9 @@ use protocol::model_spec::{
     Architecture, AttentionSpec, KvType, LayerRange, LayerSpec, ModelSpec, RopeSpec, StateKind,
 };
 use protocol::node_profile::{DeviceKind, DeviceProfile, NodeProfile};
-use protocol::plan::{ActivationType, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan};
+use protocol::plan::{
+    ActivationType, CollectiveKind, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan,
+};
 
 pub(crate) const LAYERS: u32 = 8;
 pub(crate) const LAYER_BYTES: u64 = 10 << 20;
@@ -71,6 +73,7 @@ pub(crate) fn plan_on(nodes: &[u8]) -> Plan {
     let stage = |(i, id): (usize, &u8)| StagePlan {
         layers: LayerRange::new(cut(i as u32), cut(i as u32 + 1)),
         ranks: vec![RankPlan { node: node(*id), device: 0, share: Share::WHOLE }],
+        collective: CollectiveKind::Direct,
     };
     let parts = PlanParts {
         manifest: Digest::of(b"m"),

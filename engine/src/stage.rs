@@ -12,7 +12,7 @@ use protocol::step_batch::{SampledToken, StepBatch};
 
 use crate::activations;
 use crate::batch::BatchLimits;
-use crate::collective::Collective;
+use crate::collective::{Collective, Missing};
 use crate::error::EngineError;
 use crate::layers::{Embedding, Rope};
 use crate::memory::StageMemory;
@@ -68,6 +68,12 @@ impl Stage {
         self.workspace.tile.group = group;
     }
 
+    /// Lets a stage that joined go of the other ranks: the ways to them are closed, and it computes
+    /// nothing until it joins again.
+    pub fn leave(&mut self) {
+        self.workspace.tile.group = Box::new(Missing);
+    }
+
     /// Bytes held.
     pub fn memory(&self) -> StageMemory {
         self.memory
@@ -93,7 +99,7 @@ impl Stage {
         self.limits.check(batch)?;
         self.state.slots.check(batch)?;
         let asked = self.lists.asked(batch);
-        if let Some(output) = &self.output {
+        if let Some(output) = self.output.as_ref().filter(|output| output.head.is_first()) {
             output.sampler.check(batch, asked.iter().map(|(_, at)| at))?;
         }
         self.compute(batch, input)?;
@@ -105,9 +111,11 @@ impl Stage {
             return Ok(StageOutput::Activations(bytes));
         };
         let sampler = &mut output.sampler;
-        batch.ends.iter().for_each(|sequence| sampler.end(*sequence));
-        let tokens_max = self.limits.kv.context_length as usize;
-        batch.starts.iter().for_each(|start| sampler.start(start, tokens_max));
+        if output.head.is_first() {
+            batch.ends.iter().for_each(|sequence| sampler.end(*sequence));
+            let tokens_max = self.limits.kv.context_length as usize;
+            batch.starts.iter().for_each(|start| sampler.start(start, tokens_max));
+        }
         let samples = &mut self.lists.samples;
         samples.clear();
         let space = (&mut self.workspace.logits, &mut self.workspace.tile);

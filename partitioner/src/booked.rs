@@ -19,11 +19,13 @@ pub fn booked(plan: &Plan, spec: &ModelSpec) -> Vec<Booking> {
     for stage in plan.stages() {
         let last = stage.layers.end.0 == spec.layer_count();
         let sampled = if last { kv.sequences_max } else { 0 };
-        let bytes = spec.stage_weight_bytes(stage.layers)
-            + spec.workspace_bytes(kv.step_tokens_max.into(), sampled.into())
-            + spec.state_bytes(stage.layers, &kv);
-        let rank = |r: &protocol::plan::RankPlan| Booking { node: r.node, device: r.device, bytes };
-        bookings.extend(stage.ranks.iter().map(rank));
+        bookings.extend(stage.ranks.iter().map(|rank| {
+            let local = spec.of_share(rank.share);
+            let bytes = spec.share_weight_bytes(stage.layers, rank.share)
+                + local.workspace_bytes(kv.step_tokens_max.into(), sampled.into())
+                + local.state_bytes(stage.layers, &kv);
+            Booking { node: rank.node, device: rank.device, bytes }
+        }));
     }
     bookings
 }

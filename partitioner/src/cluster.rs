@@ -1,7 +1,7 @@
 //! The devices that a plan may use.
 
 use protocol::ids::NodeId;
-use protocol::node_profile::{LinkProfile, NodeProfile};
+use protocol::node_profile::{ExchangeProfile, LinkProfile, NodeProfile};
 
 /// Nodes in the order the caller lists them; ties between equal plans go to the earlier node.
 #[derive(Clone, Debug, Default)]
@@ -17,12 +17,13 @@ pub struct Candidate {
 }
 
 /// Assumed of a link nobody has measured yet: gigabit Ethernet through one switch.
-const UNMEASURED: LinkProfile =
-    LinkProfile { rtt_seconds: 0.000_3, bytes_per_second: 117e6, reachable: true };
+const UNMEASURED: LinkProfile = LinkProfile::new(0.000_3, 117e6);
 
 /// Between two devices of one node.
-const LOCAL: LinkProfile =
-    LinkProfile { rtt_seconds: 0.000_02, bytes_per_second: 5e9, reachable: true };
+const LOCAL: LinkProfile = LinkProfile {
+    exchange: ExchangeProfile { direct_seconds: Some(0.000_01), quic_seconds: None },
+    ..LinkProfile::new(0.000_02, 5e9)
+};
 
 impl Cluster {
     /// The link from `from` to `to`: as the sender measured it, else as the receiver did.

@@ -3,9 +3,10 @@
 use crate::chain::Chain;
 use crate::cost::memory::StageBytes;
 use crate::error::PlanError;
-use crate::objective::StageCount;
+use crate::objective::{Degrees, StageCount};
 use crate::planned::{Alternative, layers};
 use crate::problem::Problem;
+use protocol::plan::Share;
 
 pub(crate) fn alternatives(
     problem: &Problem<'_>,
@@ -24,10 +25,13 @@ pub(crate) fn alternatives(
     found
 }
 
-/// E.g. `2 stages: a1 L0-5, b2 L6-7`.
+/// E.g. `2 stages: a1 L0-5, b2+c3 L6-7`.
 fn describe(problem: &Problem<'_>, chain: &Chain) -> String {
     let stage = |s: &crate::chain::ChainStage| {
-        format!("{} {}", problem.devices[s.device].candidate.name, layers(s))
+        let members = problem.cells[s.cell].members.iter();
+        let names: Vec<_> =
+            members.map(|m| problem.devices[m.device].candidate.name.as_str()).collect();
+        format!("{} {}", names.join("+"), layers(s))
     };
     let places: Vec<String> = chain.stages.iter().map(stage).collect();
     let plural = if places.len() == 1 { "" } else { "s" };
@@ -35,9 +39,19 @@ fn describe(problem: &Problem<'_>, chain: &Chain) -> String {
 }
 
 pub(crate) fn why_not(problem: &Problem<'_>, chains: &[Chain]) -> PlanError {
-    let usable =
-        problem.devices.iter().filter(|d| (0..problem.layers).any(|l| d.ends(l).next().is_some()));
-    let count = usable.count() as u32;
+    let holds =
+        |cell: &&crate::cell::Cell| (0..problem.layers).any(|l| cell.ends(l).next().is_some());
+    if let Degrees::Each(degrees) = &problem.objective.degrees {
+        let (asked, usable) = (degrees.iter().sum(), problem.devices.len() as u32);
+        if usable < asked {
+            return PlanError::TooFewForRanks { asked, usable };
+        }
+        if degrees.iter().any(|degree| *degree > 1) {
+            return PlanError::NoSuchShape { degrees: degrees.clone() };
+        }
+    }
+    let alone = &problem.cells[..problem.devices.len()];
+    let count = alone.iter().filter(holds).count() as u32;
     if let StageCount::Exactly(asked) = problem.objective.stages {
         if count < asked {
             return PlanError::TooFewDevices { asked, usable: count };
@@ -50,9 +64,10 @@ pub(crate) fn why_not(problem: &Problem<'_>, chains: &[Chain]) -> PlanError {
     if covered == problem.layers {
         return PlanError::NoRoute;
     }
-    let all = StageBytes::of(problem.spec, problem.spec.all_layers(), problem.objective);
-    let rest = layers(&crate::chain::ChainStage { device: 0, start: covered, end: problem.layers });
-    let rest = StageBytes::of(problem.spec, rest, problem.objective);
+    let all =
+        StageBytes::of(problem.spec, Share::WHOLE, problem.spec.all_layers(), problem.objective);
+    let rest = layers(&crate::chain::ChainStage { cell: 0, start: covered, end: problem.layers });
+    let rest = StageBytes::of(problem.spec, Share::WHOLE, rest, problem.objective);
     let usable_bytes: u64 = problem.devices.iter().map(|d| d.profile.memory_usable_bytes).sum();
     PlanError::DoesNotFit {
         missing_bytes: missing(rest.least(problem.objective), problem, usable_bytes),
@@ -68,7 +83,8 @@ fn too_few_stages(problem: &Problem<'_>, asked: u32, fewest: &Chain) -> PlanErro
         problem.devices.iter().map(|d| d.profile.memory_usable_bytes).collect();
     usable.sort_unstable_by(|a, b| b.cmp(a));
     let largest: u64 = usable.iter().take(asked as usize).sum();
-    let all = StageBytes::of(problem.spec, problem.spec.all_layers(), problem.objective);
+    let all =
+        StageBytes::of(problem.spec, Share::WHOLE, problem.spec.all_layers(), problem.objective);
     let needed_bytes = all.least(problem.objective);
     let missing_bytes = needed_bytes.saturating_sub(largest).max(1);
     let fits = fewest.stages.len() as u32;
@@ -78,7 +94,8 @@ fn too_few_stages(problem: &Problem<'_>, asked: u32, fewest: &Chain) -> PlanErro
 /// What the uncovered layers need, less the memory that no stage could use at all.
 fn missing(rest: u64, problem: &Problem<'_>, usable: u64) -> u64 {
     let idle = if problem.devices.len() == 1 { usable } else { 0 };
-    let all = StageBytes::of(problem.spec, problem.spec.all_layers(), problem.objective);
+    let all =
+        StageBytes::of(problem.spec, Share::WHOLE, problem.spec.all_layers(), problem.objective);
     let least = all.least(problem.objective);
     if idle > 0 { least.saturating_sub(idle).max(1) } else { rest }
 }
@@ -91,7 +108,7 @@ fn furthest(problem: &Problem<'_>) -> usize {
         for next in (0..devices).filter(|d| mask & (1 << d) == 0) {
             let start = reach[mask];
             if start < problem.layers {
-                let end = problem.devices[next].ends(start).last().unwrap_or(start);
+                let end = problem.cells[next].ends(start).last().unwrap_or(start);
                 let slot = &mut reach[mask | 1 << next];
                 *slot = end.max(*slot);
             } else {

@@ -1,11 +1,13 @@
 //! Decides where every layer of a model runs: pure functions of measured facts.
 //!
 //! [`plan`] minimises the predicted time per token of one stream over all contiguous splits of the
-//! layers and all orders of up to eight devices, under each device's memory. More devices are
-//! tried in one fixed order, fastest first.
+//! layers and all orders of up to eight devices, alone or in tensor-parallel groups, under each
+//! device's memory. More devices are tried in one fixed order, fastest first.
 #![forbid(unsafe_code)]
 
 mod booked;
+mod candidates;
+mod cell;
 mod chain;
 mod cluster;
 mod cost;
@@ -19,7 +21,7 @@ mod verify;
 pub use booked::{Booking, booked};
 pub use cluster::{Candidate, Cluster};
 pub use error::PlanError;
-pub use objective::{Objective, StageCount};
+pub use objective::{Degrees, Objective, StageCount};
 pub use planned::{Alternative, Planned, Prediction};
 pub use verify::verify;
 
@@ -41,15 +43,15 @@ pub fn plan(
     if problem.devices.is_empty() {
         return Err(PlanError::NoDevice);
     }
-    let chains = chain::by_stage_count(&problem);
+    let chains = chain::by_shape(&problem);
     let count = |c: &Chain| c.stages.len() as u32;
-    let best = match objective.stages {
-        StageCount::Fastest => {
-            chains.iter().min_by(|a, b| a.seconds_per_token.total_cmp(&b.seconds_per_token))
-        }
-        StageCount::Exactly(stages) => chains.iter().find(|c| count(c) == stages),
-        StageCount::Near(stages) => chains.iter().min_by_key(|c| count(c).abs_diff(stages)),
+    let nearest = match objective.stages {
+        StageCount::Fastest => None,
+        StageCount::Exactly(stages) => Some(stages),
+        StageCount::Near(stages) => chains.iter().map(count).min_by_key(|c| c.abs_diff(stages)),
     };
+    let wanted = chains.iter().filter(|chain| nearest.is_none_or(|stages| count(chain) == stages));
+    let best = wanted.min_by(|a, b| a.seconds_per_token.total_cmp(&b.seconds_per_token));
     let Some(best) = best else {
         return Err(explain::why_not(&problem, &chains));
     };

@@ -1,7 +1,7 @@
 //! What a plan shall promise.
 
 use protocol::model_spec::{KvType, ModelSpec};
-use protocol::plan::ActivationType;
+use protocol::plan::{ActivationType, Plan, StagePlan};
 
 use crate::error::PlanError;
 
@@ -16,6 +16,58 @@ pub enum StageCount {
     Near(u32),
 }
 
+/// How many ranks each stage may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Degrees {
+    /// As many as are fastest, where exchanges were measured.
+    #[default]
+    Choose,
+    One,
+    /// Of each stage, in order; there are as many stages.
+    Each(Vec<u32>),
+}
+
+impl Degrees {
+    /// The ranks that the stage behind `devices` used ones must have; none: any number.
+    pub(crate) fn after(&self, devices: usize) -> Option<usize> {
+        match self {
+            Self::Choose => None,
+            Self::One => Some(1),
+            Self::Each(degrees) => {
+                let mut used = 0;
+                for degree in degrees.iter().map(|degree| *degree as usize) {
+                    if used == devices {
+                        return Some(degree);
+                    }
+                    used += degree;
+                }
+                // Behind the last stage nothing may come.
+                Some(0)
+            }
+        }
+    }
+
+    /// Whether a chain that uses `devices` may end there.
+    pub(crate) fn complete(&self, devices: usize) -> bool {
+        !matches!(self, Self::Each(_)) || self.after(devices) == Some(0)
+    }
+
+    /// Sizes of groups, two and more, out of `devices`.
+    pub(crate) fn sizes(&self, devices: usize) -> Vec<usize> {
+        match self {
+            Self::Choose => (2..=devices).collect(),
+            Self::One => Vec::new(),
+            Self::Each(degrees) => {
+                let mut sizes: Vec<_> = degrees.iter().map(|degree| *degree as usize).collect();
+                sizes.retain(|size| (2..=devices).contains(size));
+                sizes.sort_unstable();
+                sizes.dedup();
+                sizes
+            }
+        }
+    }
+}
+
 /// Resolved wishes of a deployment; the plan's KV pool holds at least one sequence of
 /// `context_length` tokens and at most `sequences_max` of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +79,18 @@ pub struct Objective {
     pub kv_type: KvType,
     pub activation: ActivationType,
     pub stages: StageCount,
+    pub degrees: Degrees,
+    /// Shares that groups must have, of as many ranks each: those of an earlier plan, whose bits
+    /// shall not change. Empty: as the devices' speed or memory suggests.
+    pub shares: Vec<Vec<u32>>,
     /// Upper bound of the KV pool's bytes on one device.
     pub kv_bytes_max: Option<u64>,
     /// Prompt length that the predicted time to first token is for.
     pub prompt_tokens: u32,
 }
+
+/// Of one stage.
+const RANKS_MAX: u32 = 64;
 
 impl Objective {
     /// Longest context that is promised unless asked for more: KV memory grows with it.
@@ -47,8 +106,22 @@ impl Objective {
             kv_type: KvType::F16,
             activation: ActivationType::F32,
             stages: StageCount::Fastest,
+            degrees: Degrees::Choose,
+            shares: Vec::new(),
             kv_bytes_max: None,
             prompt_tokens: 512,
+        }
+    }
+
+    /// The same promise in the shape of `plan`: as many stages, of the same shares.
+    pub fn in_shape_of(&self, plan: &Plan) -> Self {
+        let units = |stage: &StagePlan| stage.ranks.iter().map(|rank| rank.share.units).collect();
+        let shares: Vec<Vec<u32>> = plan.stages().iter().map(units).collect();
+        Self {
+            stages: StageCount::Exactly(shares.len() as u32),
+            degrees: Degrees::Each(shares.iter().map(|ranks| ranks.len() as u32).collect()),
+            shares,
+            ..self.clone()
         }
     }
 
@@ -64,6 +137,14 @@ impl Objective {
         check("sequences_max", self.sequences_max, 1024)?;
         check("step_tokens_max", self.step_tokens_max, 4096)?;
         check("block_size", self.block_size, 256)?;
+        if let Degrees::Each(degrees) = &self.degrees {
+            degrees.iter().try_for_each(|ranks| check("tp", *ranks, RANKS_MAX))?;
+        }
+        if let (StageCount::Exactly(stages), Degrees::Each(degrees)) = (self.stages, &self.degrees)
+            && stages as usize != degrees.len()
+        {
+            return Err(PlanError::Degrees { stages, degrees: degrees.len() as u32 });
+        }
         match self.stages {
             StageCount::Fastest => Ok(()),
             StageCount::Exactly(stages) | StageCount::Near(stages) => {

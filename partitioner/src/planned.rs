@@ -1,13 +1,14 @@
 //! The planner's answer: a valid plan, what it predicts, and what else was looked at.
 
-use protocol::admin::PlannedStage;
+use protocol::admin::{PlannedRank, PlannedStage};
 use protocol::ids::Digest;
 use protocol::model_spec::LayerRange;
-use protocol::plan::{KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan};
+use protocol::plan::{CollectiveKind, KvPlan, Plan, PlanParts, RankPlan, StagePlan};
 
+use crate::cell::{Cell, Member};
 use crate::chain::{Chain, ChainStage};
+use crate::cost::exchange::Exchange;
 use crate::cost::memory::StageBytes;
-use crate::cost::roofline::stage_seconds;
 use crate::error::PlanError;
 use crate::explain;
 use crate::problem::Problem;
@@ -43,13 +44,16 @@ pub(crate) fn complete(
     chains: &[Chain],
 ) -> Result<Planned, PlanError> {
     let objective = problem.objective;
-    let bytes = |s: &ChainStage| StageBytes::of(problem.spec, layers(s), objective);
-    let usable = |s: &ChainStage| problem.devices[s.device].profile.memory_usable_bytes;
-    let blocks = chain.stages.iter().map(|s| bytes(s).blocks(usable(s), objective)).min();
+    let blocks = chain.stages.iter().flat_map(|stage| {
+        problem.cells[stage.cell].members.iter().map(|member| {
+            let usable = problem.devices[member.device].profile.memory_usable_bytes;
+            bytes_of(problem, stage, member).blocks(usable, objective)
+        })
+    });
     let kv = KvPlan {
         kv_type: objective.kv_type,
         block_size: objective.block_size,
-        blocks: blocks.unwrap_or(0),
+        blocks: blocks.min().unwrap_or(0),
         context_length: objective.context_length,
         sequences_max: objective.sequences_max,
         step_tokens_max: objective.step_tokens_max,
@@ -71,37 +75,89 @@ pub(crate) fn layers(stage: &ChainStage) -> LayerRange {
     LayerRange::new(stage.start as u32, stage.end as u32)
 }
 
+fn cell<'a>(problem: &'a Problem<'_>, stage: &ChainStage) -> &'a Cell {
+    &problem.cells[stage.cell]
+}
+
+fn bytes_of(problem: &Problem<'_>, stage: &ChainStage, member: &Member) -> StageBytes {
+    StageBytes::of(problem.spec, member.share, layers(stage), problem.objective)
+}
+
 fn stage_plan(problem: &Problem<'_>, stage: &ChainStage) -> StagePlan {
-    let device = &problem.devices[stage.device];
-    let rank = RankPlan { node: device.candidate.node, device: device.index, share: Share::WHOLE };
-    StagePlan { layers: layers(stage), ranks: vec![rank] }
+    let cell = cell(problem, stage);
+    let rank = |member: &Member| {
+        let device = &problem.devices[member.device];
+        RankPlan { node: device.candidate.node, device: device.index, share: member.share }
+    };
+    let ranks = cell.members.iter().map(rank).collect();
+    StagePlan { layers: layers(stage), ranks, collective: cell.collective() }
 }
 
 fn planned_stage(problem: &Problem<'_>, chain: &Chain, index: usize, kv: KvPlan) -> PlannedStage {
     let stage = &chain.stages[index];
-    let device = &problem.devices[stage.device];
-    let bytes = StageBytes::of(problem.spec, layers(stage), problem.objective);
+    let cell = cell(problem, stage);
+    let ranks: Vec<_> =
+        cell.members.iter().map(|member| planned_rank(problem, stage, member, kv)).collect();
+    let first = &ranks[0];
+    PlannedStage {
+        node: first.node,
+        name: first.name.clone(),
+        device: first.device,
+        layers: layers(stage),
+        weight_bytes: first.weight_bytes,
+        kv_bytes: first.kv_bytes,
+        workspace_bytes: first.workspace_bytes,
+        free_bytes: first.free_bytes,
+        seconds_per_token: cell.seconds(stage.start, stage.end),
+        hop_seconds: hop_after(problem, chain, index),
+        collective: cell.exchange.map(|e| why(problem, &e)).unwrap_or_default(),
+        ranks,
+    }
+}
+
+fn planned_rank(
+    problem: &Problem<'_>,
+    stage: &ChainStage,
+    member: &Member,
+    kv: KvPlan,
+) -> PlannedRank {
+    let device = &problem.devices[member.device];
+    let bytes = bytes_of(problem, stage, member);
     let kv_bytes = bytes.kv_per_block * u64::from(kv.blocks) + bytes.slots;
     let taken = bytes.weights + bytes.workspace + kv_bytes;
-    PlannedStage {
+    PlannedRank {
         node: device.candidate.node,
         name: device.candidate.name.clone(),
         device: device.index,
-        layers: layers(stage),
+        share: member.share,
         weight_bytes: bytes.weights,
         kv_bytes,
         workspace_bytes: bytes.workspace,
         free_bytes: device.profile.memory_usable_bytes.saturating_sub(taken),
-        seconds_per_token: device.seconds(stage.start, stage.end),
-        hop_seconds: hop_after(problem, chain, index),
     }
 }
 
+/// The transport of a group, and what it was chosen by.
+fn why(problem: &Problem<'_>, exchange: &Exchange) -> String {
+    let micros = |seconds: Option<f64>| match seconds {
+        Some(seconds) => format!("{:.0} us", seconds * 1e6),
+        None => "not measured".to_owned(),
+    };
+    let (direct, quic) = (micros(exchange.direct_seconds), micros(exchange.quic_seconds));
+    let row = 4 * u64::from(problem.spec.hidden_size);
+    let token = exchange.all_reduce_seconds(row) * 1e6;
+    let chosen = match exchange.kind {
+        CollectiveKind::Direct => format!("direct sockets ({direct} per exchange, QUIC {quic})"),
+        CollectiveKind::Quic => format!("QUIC ({quic} per exchange, direct sockets {direct})"),
+    };
+    format!("{chosen}; two of {token:.0} us per layer and token")
+}
+
 fn hop_after(problem: &Problem<'_>, chain: &Chain, index: usize) -> f64 {
-    let here = chain.stages[index].device;
+    let here = cell(problem, &chain.stages[index]).leader();
     let hop = match chain.stages.get(index + 1) {
-        Some(next) => problem.hop[here][next.device],
-        None if index > 0 => problem.back[here][chain.stages[0].device],
+        Some(next) => problem.hop_to(here, cell(problem, next)),
+        None if index > 0 => problem.back[here][cell(problem, &chain.stages[0]).leader()],
         None => None,
     };
     hop.unwrap_or(0.0)
@@ -111,11 +167,11 @@ fn predict(problem: &Problem<'_>, chain: &Chain) -> Prediction {
     let objective = problem.objective;
     let chunk = objective.prompt_tokens.clamp(1, objective.step_tokens_max);
     let chunks = f64::from(objective.prompt_tokens.max(1).div_ceil(chunk));
-    let times: Vec<f64> = chain
-        .stages
-        .iter()
-        .map(|s| stage_seconds(problem.spec, layers(s), problem.devices[s.device].profile, chunk))
-        .collect();
+    let seconds = |s: &ChainStage| {
+        let layers = (s.start, s.end);
+        cell(problem, s).step_seconds(problem.spec, &problem.devices, layers, chunk)
+    };
+    let times: Vec<f64> = chain.stages.iter().map(seconds).collect();
     // Chunks follow each other through the pipeline: all stages once, then the slowest per chunk.
     let slowest = times.iter().copied().fold(0.0, f64::max);
     let hops: f64 = (0..chain.stages.len()).map(|i| hop_after(problem, chain, i)).sum();

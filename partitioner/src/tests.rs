@@ -141,6 +141,109 @@ fn stages_by_hand_are_kept_or_refused_by_name() {
     assert_eq!(error, PlanError::TooFewDevices { asked: 3, usable: 2 });
 }
 
+/// Nodes of equal bandwidth between which an exchange takes as long, over QUIC twice as long.
+fn exchanging(count: u8, mib: u64, bandwidth: f64, seconds: f64) -> Cluster {
+    let mut nodes: Vec<_> = (1..=count).map(|id| node(id, mib, bandwidth)).collect();
+    for (from, node) in (1..).zip(&mut nodes) {
+        for to in (1..=count).filter(|to| *to != from) {
+            let exchange = ExchangeProfile {
+                direct_seconds: Some(seconds),
+                quic_seconds: Some(2.0 * seconds),
+            };
+            let link = LinkProfile { exchange, ..LinkProfile::new(2.0 * seconds, 1e10) };
+            node.profile.links.insert(NodeId([to; 32]), link);
+        }
+    }
+    Cluster { nodes }
+}
+
+fn ranks(planned: &Planned) -> Vec<usize> {
+    planned.plan.stages().iter().map(|stage| stage.ranks.len()).collect()
+}
+
+#[test]
+fn a_group_is_chosen_where_its_exchanges_cost_less_than_it_saves() {
+    let spec = model(8, 50, 4);
+    // A layer takes t1 = 52.4 MB / 10 GB/s = 5.2 ms: two ranks save half of it for two exchanges.
+    let saved = 50.0 * MIB as f64 / 1e10 / 4.0;
+    for (seconds, expected) in [(0.7 * saved, vec![2]), (1.3 * saved, vec![1])] {
+        let cluster = exchanging(2, 500, 1e10, seconds);
+        let planned = answer(&spec, &cluster, &objective(&spec)).expect("fits");
+        assert_eq!(ranks(&planned), expected, "{seconds} s per exchange");
+        assert!(verify(&planned.plan, &spec, &cluster).is_empty());
+    }
+    let cluster = exchanging(2, 500, 1e10, 0.1 * saved);
+    let planned = answer(&spec, &cluster, &objective(&spec)).expect("fits");
+    assert!(planned.stages[0].collective.starts_with("direct sockets"), "{planned:?}");
+    assert!(planned.alternatives.iter().any(|a| a.description.starts_with("1 stage: n1 ")));
+    let mut unmeasured = cluster;
+    unmeasured.nodes.iter_mut().for_each(|node| node.profile.links.clear());
+    let planned = answer(&spec, &unmeasured, &objective(&spec)).expect("fits");
+    assert_eq!(ranks(&planned), [1], "nobody knows what an exchange costs");
+}
+
+#[test]
+fn shares_follow_the_bandwidth_and_memory_is_counted_by_rank() {
+    let spec = ModelSpec {
+        attention: AttentionSpec::grouped(32, 16, 64),
+        ffn_size: 4096,
+        ..model(8, 50, 4)
+    };
+    let mut cluster = exchanging(2, 500, 1e10, 1e-5);
+    cluster.nodes[1].profile.devices[0].memory_bandwidth = 3e10;
+    let planned = answer(&spec, &cluster, &objective(&spec)).expect("fits");
+    let units = planned.stages[0].ranks.iter().map(|rank| (rank.name.as_str(), rank.share.units));
+    let units: Vec<_> = units.collect();
+    assert_eq!(units, [("n2", 48), ("n1", 16)]);
+    let [fast, slow] = &planned.stages[0].ranks[..] else { panic!("two ranks") };
+    assert_eq!(fast.kv_bytes, 3 * slow.kv_bytes);
+    let layers = |rank: &protocol::admin::PlannedRank| rank.weight_bytes - 4 * MIB;
+    assert!(layers(fast).abs_diff(3 * layers(slow)) < 4 * MIB, "{fast:?} {slow:?}");
+    let taken = booked(&planned.plan, &spec);
+    for (rank, booking) in planned.stages[0].ranks.iter().zip(taken) {
+        let bytes = rank.weight_bytes + rank.kv_bytes + rank.workspace_bytes;
+        assert_eq!((booking.node, booking.bytes), (rank.node, bytes));
+    }
+}
+
+#[test]
+fn degrees_by_hand_are_kept_or_refused_by_name() {
+    let spec = model(8, 10, 4);
+    let cluster = exchanging(4, 500, 1e10, 1e-2);
+    let by_hand = |degrees: &[u32]| Objective {
+        stages: StageCount::Exactly(degrees.len() as u32),
+        degrees: Degrees::Each(degrees.to_vec()),
+        ..objective(&spec)
+    };
+    for degrees in [&[2][..], &[3], &[4], &[2, 2], &[3, 1], &[1, 1, 2]] {
+        let planned = answer(&spec, &cluster, &by_hand(degrees)).expect("four nodes");
+        let expected: Vec<_> = degrees.iter().map(|degree| *degree as usize).collect();
+        assert_eq!(ranks(&planned), expected);
+        assert!(verify(&planned.plan, &spec, &cluster).is_empty());
+    }
+    let error = answer(&spec, &cluster, &by_hand(&[3, 2])).expect_err("four nodes");
+    assert_eq!(error, PlanError::TooFewForRanks { asked: 5, usable: 4 });
+    let stages = Objective { stages: StageCount::Exactly(3), ..by_hand(&[2, 2]) };
+    let error = answer(&spec, &cluster, &stages).expect_err("two numbers for three stages");
+    assert_eq!(error, PlanError::Degrees { stages: 3, degrees: 2 });
+}
+
+#[test]
+fn a_plan_in_the_shape_of_another_keeps_its_shares_on_other_devices() {
+    let spec = model(8, 50, 4);
+    let mut cluster = exchanging(3, 500, 1e10, 1e-5);
+    cluster.nodes[1].profile.devices[0].memory_bandwidth = 3e10;
+    let two = |nodes: &[usize]| Cluster {
+        nodes: nodes.iter().map(|index| cluster.nodes[*index].clone()).collect(),
+    };
+    let before = answer(&spec, &two(&[0, 1]), &objective(&spec)).expect("fits");
+    let usual = answer(&spec, &two(&[0, 2]), &objective(&spec)).expect("fits");
+    assert_ne!(usual.plan.sharing(), before.plan.sharing());
+    let kept = objective(&spec).in_shape_of(&before.plan);
+    let kept = answer(&spec, &two(&[0, 2]), &kept).expect("fits");
+    assert_eq!(kept.plan.sharing(), before.plan.sharing());
+}
+
 #[test]
 fn a_wish_for_stages_gets_the_nearest_count_there_is() {
     let spec = model(8, 50, 4);
@@ -161,7 +264,7 @@ fn a_wish_for_stages_gets_the_nearest_count_there_is() {
 fn a_link_that_is_down_is_no_edge_of_a_plan() {
     let spec = model(8, 50, 4);
     let mut nodes = vec![node(1, 250, 1e10), node(2, 250, 1e10), node(3, 250, 1e9)];
-    let down = LinkProfile { rtt_seconds: 0.0, bytes_per_second: 1.0, reachable: false };
+    let down = LinkProfile::DOWN;
     nodes[0].profile.links.insert(NodeId([2; 32]), down);
     let cluster = Cluster { nodes };
     let planned = answer(&spec, &cluster, &objective(&spec)).expect("over n3");
@@ -183,13 +286,13 @@ fn brute_force(problem: &Problem<'_>, stages: &[ChainStage], covered: usize) -> 
         return Chain::price(problem, stages.to_vec());
     }
     let mut best: Option<Chain> = None;
-    for device in 0..problem.devices.len() {
-        if stages.iter().any(|s| s.device == device) {
+    for (index, cell) in problem.cells.iter().enumerate() {
+        if stages.iter().any(|s| problem.cells[s.cell].mask() & cell.mask() != 0) {
             continue;
         }
-        for end in problem.devices[device].ends(covered) {
+        for end in cell.ends(covered) {
             let mut longer = stages.to_vec();
-            longer.push(ChainStage { device, start: covered, end });
+            longer.push(ChainStage { cell: index, start: covered, end });
             let found = brute_force(problem, &longer, end);
             let better = |b: &Chain, f: &Chain| f.seconds_per_token < b.seconds_per_token;
             if let Some(found) = found
@@ -215,7 +318,12 @@ prop_compose! {
         for from in 0..made.len() {
             for to in 0..made.len() {
                 let (rtt_seconds, reachable) = links[from * 5 + to];
-                let link = LinkProfile { rtt_seconds, bytes_per_second: 1e8, reachable };
+                let exchange = ExchangeProfile {
+                    direct_seconds: Some(rtt_seconds / 2.0),
+                    quic_seconds: Some(rtt_seconds),
+                };
+                let link =
+                    LinkProfile { reachable, exchange, ..LinkProfile::new(rtt_seconds, 1e8) };
                 made[from].profile.links.insert(NodeId([to as u8 + 1; 32]), link);
             }
         }

@@ -27,7 +27,7 @@ use crate::control::{CoordinatorAddress, Role};
 use crate::ids::{Digest, Epoch, NodeId, ReplicaId};
 use crate::model_spec::{KvType, LayerRange, ModelSpec};
 use crate::node_profile::NodeProfile;
-use crate::plan::ActivationType;
+use crate::plan::{ActivationType, Share};
 use crate::shard::ShardState;
 
 /// Version of the JSON contract; new fields are only added.
@@ -155,6 +155,20 @@ pub struct StageView {
     pub state: Option<ShardState>,
     pub weight_bytes: u64,
     pub kv_bytes: u64,
+    /// All ranks of the stage; the fields above are those of the first.
+    pub ranks: Vec<RankView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RankView {
+    pub node: NodeId,
+    pub name: String,
+    pub device: u32,
+    pub share: Share,
+    pub state: Option<ShardState>,
+    pub weight_bytes: u64,
+    pub kv_bytes: u64,
 }
 
 /// Reads a model at `path` of `node`'s own machine.
@@ -189,9 +203,13 @@ pub struct DeployOptions {
     pub step_tokens_max: Option<u32>,
     pub kv_type: Option<KvType>,
     pub activation: Option<ActivationType>,
-    /// Exactly this many pipeline stages, instead of what is fastest. After a node was lost, the
-    /// nearest count that the others allow.
+    /// Exactly this many pipeline stages, instead of what is fastest; each of one rank, unless
+    /// `tp` says otherwise. After a node was lost, the nearest count that the others allow.
     pub stages: Option<u32>,
+    /// Ranks of each stage, or one number for all of them, instead of what is fastest; one stage,
+    /// or as many as there are numbers, unless `stages` says otherwise. After a node was lost, the
+    /// same where there are devices for it, else what is fastest.
+    pub tp: Vec<u32>,
     /// Bytes that the KV pool of one node may take, at most.
     pub kv_bytes_max: Option<u64>,
 }
@@ -240,6 +258,23 @@ pub struct PlannedStage {
     pub seconds_per_token: f64,
     /// To the next stage, or back to the head.
     pub hop_seconds: f64,
+    /// What the ranks exchange over and why; empty for a stage of one rank.
+    pub collective: String,
+    /// All ranks of the stage; the fields above are those of the first, the times the stage's.
+    pub ranks: Vec<PlannedRank>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRank {
+    pub node: NodeId,
+    pub name: String,
+    pub device: u32,
+    pub share: Share,
+    pub weight_bytes: u64,
+    pub kv_bytes: u64,
+    pub workspace_bytes: u64,
+    pub free_bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

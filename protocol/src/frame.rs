@@ -68,6 +68,8 @@ frame_kinds! {
     WeightPiece = 9,
     /// Echoed back as it came: link probe.
     Probe = 10,
+    /// `LinkWire`.
+    LinkWire = 11,
 }
 
 /// The fixed part, checked for magic, version, kind and lengths, not yet for its checksum.

@@ -48,4 +48,30 @@ pub struct LinkProfile {
     pub bytes_per_second: f64,
     /// False while the two ends cannot reach each other: no edge of a plan may use the link.
     pub reachable: bool,
+    /// What two ranks of a group pay to exchange 16 KiB, each way at once; none: not measured.
+    #[serde(default)]
+    pub exchange: ExchangeProfile,
+}
+
+impl LinkProfile {
+    pub const DOWN: Self = Self { reachable: false, ..Self::new(0.0, 0.0) };
+
+    /// A link that is there, whose exchange was not measured.
+    pub const fn new(rtt_seconds: f64, bytes_per_second: f64) -> Self {
+        let exchange = ExchangeProfile { direct_seconds: None, quic_seconds: None };
+        Self { rtt_seconds, bytes_per_second, reachable: true, exchange }
+    }
+}
+
+/// Seconds of an all-reduce of `ExchangeProfile::BYTES` between two ranks, per transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExchangeProfile {
+    pub direct_seconds: Option<f64>,
+    pub quic_seconds: Option<f64>,
+}
+
+impl ExchangeProfile {
+    /// A token's row of the widest usual models.
+    pub const BYTES: u64 = 16 << 10;
 }

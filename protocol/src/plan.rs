@@ -33,6 +33,20 @@ pub struct StagePlan {
     pub layers: LayerRange,
     /// At least one; rank 0 sends to every rank of the next stage.
     pub ranks: Vec<RankPlan>,
+    /// How its ranks on different nodes exchange what they sum up.
+    #[serde(default)]
+    pub collective: CollectiveKind,
+}
+
+/// A transport between the ranks of a group; ranks of one node meet in its memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CollectiveKind {
+    /// A TLS socket that the rank's thread polls; a pair that cannot open one uses QUIC.
+    #[default]
+    Direct,
+    /// A stream of the nodes' QUIC connection.
+    Quic,
 }
 
 /// One device of one node, and its share of the stage.
@@ -54,6 +68,14 @@ pub struct Share {
 impl Share {
     /// The whole stage on one rank.
     pub const WHOLE: Self = Self { start: 0, units: 1, of: 1 };
+}
+
+/// What of a plan decides the bits of an answer beside the model and its types: sums over other
+/// shares round in another way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// Layers up to an end, and the shares of their ranks in order.
+    stages: Vec<(u32, Vec<Share>)>,
 }
 
 /// The paged KV pool, the same on every rank.
@@ -191,21 +213,57 @@ impl Plan {
         StageIndex(self.parts.stages.len() as u32 - 1)
     }
 
-    /// Activation edges: rank 0 of each stage to every rank of the next, and the last stage's
-    /// rank 0 back to the head (token ids) when the pipeline has more than one stage.
+    /// The ranks of `stage`, its rank 0 first.
+    pub fn ranks_of(&self, stage: StageIndex) -> impl DoubleEndedIterator<Item = RankIndex> {
+        let first = self.leader_of(stage).0;
+        let count = self.parts.stages[stage.0 as usize].ranks.len() as u32;
+        (first..first + count).map(RankIndex)
+    }
+
+    /// The edges that steps take, in the order in which a rank opens its own: the head to the
+    /// other ranks of its stage, rank 0 of each stage to every rank of the next, its rank 0 last,
+    /// and the last stage's rank 0 back to the head (token ids) when there is more than one stage.
     pub fn edges(&self) -> Vec<Edge> {
-        let mut edges = Vec::new();
-        let stages = self.parts.stages.len() as u32;
-        for stage in 0..stages.saturating_sub(1) {
+        let head = RankIndex(0);
+        let others = self.ranks_of(StageIndex(0)).skip(1);
+        let mut edges: Vec<_> = others.map(|to| Edge { from: head, to }).collect();
+        let last = self.last_stage();
+        for stage in 0..last.0 {
             let from = self.leader_of(StageIndex(stage));
-            let first = self.leader_of(StageIndex(stage + 1));
-            let count = self.parts.stages[stage as usize + 1].ranks.len() as u32;
-            edges.extend((0..count).map(|i| Edge { from, to: RankIndex(first.0 + i) }));
+            let next = self.ranks_of(StageIndex(stage + 1)).rev();
+            edges.extend(next.map(|to| Edge { from, to }));
         }
-        if stages > 1 {
-            edges.push(Edge { from: self.leader_of(self.last_stage()), to: RankIndex(0) });
+        if last.0 > 0 {
+            edges.push(Edge { from: self.leader_of(last), to: head });
         }
         edges
+    }
+
+    /// The pairs of ranks that share a stage, from the lower to the higher, which also dials.
+    pub fn group_links(&self) -> Vec<Edge> {
+        let mut links = Vec::new();
+        for stage in 0..self.parts.stages.len() as u32 {
+            let ranks: Vec<_> = self.ranks_of(StageIndex(stage)).collect();
+            for (i, from) in ranks.iter().enumerate() {
+                links.extend(ranks[i + 1..].iter().map(|to| Edge { from: *from, to: *to }));
+            }
+        }
+        links
+    }
+
+    /// How each layer's sums are shared out. Moving a cut between stages of the same shares does
+    /// not change it, nor does another node.
+    pub fn sharing(&self) -> Sharing {
+        let mut stages: Vec<(u32, Vec<Share>)> = Vec::new();
+        for stage in &self.parts.stages {
+            let shares = stage.ranks.iter().map(|rank| rank.share).collect();
+            let end = stage.layers.end.0;
+            match stages.last_mut() {
+                Some((last, same)) if *same == shares => *last = end,
+                _ => stages.push((end, shares)),
+            }
+        }
+        Sharing { stages }
     }
 
     pub fn nodes(&self) -> Vec<NodeId> {
@@ -264,7 +322,8 @@ mod tests {
 
     fn stage(start: u32, end: u32, node: u8) -> StagePlan {
         let rank = RankPlan { node: NodeId([node; 32]), device: 0, share: Share::WHOLE };
-        StagePlan { layers: LayerRange::new(start, end), ranks: vec![rank] }
+        let (layers, collective) = (LayerRange::new(start, end), CollectiveKind::Direct);
+        StagePlan { layers, ranks: vec![rank], collective }
     }
 
     fn parts(stages: Vec<StagePlan>) -> PlanParts {
@@ -309,5 +368,24 @@ mod tests {
         let edges = plan.expect("valid").edges();
         let edge = |from, to| Edge { from: RankIndex(from), to: RankIndex(to) };
         assert_eq!(edges, [edge(0, 1), edge(1, 2), edge(2, 0)]);
+    }
+
+    #[test]
+    fn every_rank_of_a_group_gets_each_step_from_the_leader_before_it() {
+        let grouped = |start, end, nodes: &[u8]| {
+            let share = |i| Share { start: i, units: 1, of: nodes.len() as u32 };
+            let rank = |(i, node): (usize, &u8)| RankPlan {
+                node: NodeId([*node; 32]),
+                device: 0,
+                share: share(i as u32),
+            };
+            let ranks = nodes.iter().enumerate().map(rank).collect();
+            StagePlan { ranks, ..stage(start, end, 0) }
+        };
+        let plan = Plan::new(parts(vec![grouped(0, 3, &[1, 2]), grouped(3, 8, &[3, 4, 5])]));
+        let plan = plan.expect("valid");
+        let edge = |(from, to)| Edge { from: RankIndex(from), to: RankIndex(to) };
+        assert_eq!(plan.edges(), [(0, 1), (0, 4), (0, 3), (0, 2), (2, 0)].map(edge));
+        assert_eq!(plan.group_links(), [(0, 1), (2, 3), (2, 4), (3, 4)].map(edge));
     }
 }

@@ -11,6 +11,9 @@ pub enum StreamHello {
     Generate,
     /// Rank to rank; `Step` or `StepResult` frames follow for the life of the epoch.
     Edge { from: RankIndex, to: RankIndex },
+    /// Rank to a higher rank of its stage, for the life of the epoch. On QUIC a `LinkWire` frame
+    /// follows; then, where the stream itself is the link, messages of the group.
+    Group { from: RankIndex, to: RankIndex },
     /// To a holder of the model; `WeightRequest` frames follow, each answered by its pieces.
     Weights,
     /// Probe frames follow and are echoed.
@@ -28,6 +31,16 @@ pub enum StreamAnswer {
     Forbidden {
         reason: String,
     },
+}
+
+/// What a link between two ranks of a group runs over, as the lower rank found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub enum LinkWire {
+    /// This very stream.
+    Stream,
+    /// A direct socket that said the same hello. The stream stays open: its end tells that the
+    /// peer is gone where a frozen peer's socket says nothing.
+    Direct,
 }
 
 #[derive(Clone, Debug, PartialEq, SchemaWrite, SchemaRead)]

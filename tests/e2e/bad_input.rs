@@ -61,7 +61,7 @@ async fn commands_end_with_the_code_that_says_why() {
         (vec!["model", "describe", "nothing"], 3),
         (vec!["node", "describe", "nothing"], 3),
         (vec!["node", "ls", "--api", "http://127.0.0.1:1"], 5),
-        (vec!["plan", "demo", "--stages", "3"], 7),
+        (vec!["plan", "demo", "--pp", "3"], 7),
     ] {
         let (found, out, error) = run(&arguments);
         assert_eq!(found, Some(code), "{arguments:?}\n{out}\n{error}");

@@ -9,6 +9,7 @@ mod recurrent_state;
 mod same_text;
 mod secrets;
 mod strangers;
+mod tensor_parallel;
 mod three_coordinators;
 mod too_big;
 mod up;

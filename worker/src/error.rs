@@ -41,8 +41,6 @@ pub enum WorkerError {
     },
     #[error("the plan names device {device}, this node has {devices}")]
     NoSuchDevice { device: u32, devices: usize },
-    #[error("stage {layers} has {ranks} ranks: tensor-parallel stages cannot run on this build")]
-    TensorParallel { layers: String, ranks: usize },
     #[error("the plan has {plan_layers} layers, the model has {model_layers}")]
     WrongModel { plan_layers: u32, model_layers: u32 },
     #[error("node {node} cannot be reached at {addresses}: {reason}")]

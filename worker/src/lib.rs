@@ -1,6 +1,7 @@
 //! A node's agent: probe, weight store, shards, the pipeline, and at its head the scheduler.
 #![forbid(unsafe_code)]
 
+pub mod collective;
 pub mod config;
 mod control_link;
 mod data_plane;

@@ -9,7 +9,7 @@ use protocol::control::{CoordinatorAddress, Registration};
 use protocol::identity::{Identity, IdentityStore};
 use protocol::ids::NodeId;
 use protocol::node_profile::NodeProfile;
-use protocol::transport::{NodeTls, QuicEndpoint, QuicSettings};
+use protocol::transport::{DirectListener, NodeTls, QuicEndpoint, QuicSettings};
 use sysinfo::Networks;
 use tokio::sync::mpsc;
 
@@ -58,6 +58,7 @@ impl Worker {
         let packed = packed_cache(&config);
         let (services, dialled, context, outcomes) =
             plumbing(&config, &identity, &endpoint, &store);
+        listen_directly(address, &tls, services.clone()).await;
         tokio::spawn(data_plane::serve(endpoint.clone(), dialled, services));
         if let Some(address) = config.metrics {
             metrics::serve(address).await?;
@@ -181,6 +182,14 @@ fn compute_threads(threads: usize) {
 fn bind(config: &Config, tls: NodeTls) -> Result<QuicEndpoint, WorkerError> {
     let settings = QuicSettings { dial_timeout: config.timeouts.dial, ..QuicSettings::default() };
     QuicEndpoint::bind(config.listen, tls, settings).map_err(|e| cannot_listen(config, &e))
+}
+
+/// Ranks of a group dial the port of QUIC on TCP; where that is taken they use QUIC.
+async fn listen_directly(address: SocketAddr, tls: &NodeTls, services: Services) {
+    match DirectListener::bind(address, tls).await {
+        Ok(listener) => drop(tokio::spawn(data_plane::serve_direct(listener, services))),
+        Err(error) => tracing::warn!(%address, %error, "no direct sockets"),
+    }
 }
 
 /// What the operator says, or every address of this machine that others could reach.

@@ -22,9 +22,14 @@ pub(crate) struct Placement {
     /// What crosses a cut; f32 when absent.
     #[arg(long, value_enum)]
     pub activation: Option<ActivationArg>,
-    /// Exactly this many pipeline stages; what is fastest when absent.
-    #[arg(long)]
-    pub stages: Option<u32>,
+    /// Exactly this many pipeline stages, of one rank each unless --tp says otherwise. Without
+    /// --pp and --tp: what is fastest.
+    #[arg(long, visible_alias = "stages")]
+    pub pp: Option<u32>,
+    /// Ranks that share each stage's layers (tensor parallel): one number for all stages, or one
+    /// for each as in 3,1.
+    #[arg(long, value_delimiter = ',')]
+    pub tp: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,7 +49,8 @@ pub(crate) enum ActivationArg {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --stages 3 --without b2"
+    after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --pp 3 --without b2\n  \
+                  trireme plan demo --pp 2 --tp 2"
 )]
 pub(crate) struct Plan {
     pub model: String,

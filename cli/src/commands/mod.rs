@@ -9,7 +9,7 @@ mod keys;
 mod model;
 mod node;
 mod operation;
-mod plan;
+pub(crate) mod plan;
 pub(crate) mod up;
 mod version;
 mod worker;

@@ -60,7 +60,8 @@ impl Placement {
             step_tokens_max: self.step_tokens,
             kv_type: self.kv.map(KvArg::resolve),
             activation: self.activation.map(ActivationArg::resolve),
-            stages: self.stages,
+            stages: self.pp,
+            tp: self.tp.clone(),
             kv_bytes_max: None,
         }
     }

@@ -4,6 +4,7 @@ use protocol::admin::*;
 
 use super::Row;
 use super::bytes::human;
+use crate::commands::plan::PlannedRow;
 
 fn dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
@@ -86,10 +87,11 @@ impl Row for ModelView {
     }
 }
 
-impl Row for PlannedStage {
+impl Row for PlannedRow {
     fn columns(wide: bool) -> Vec<&'static str> {
-        let mut columns =
-            vec!["NODE", "DEVICE", "LAYERS", "WEIGHTS", "KV", "FREE", "TIME/TOK", "NEXT HOP"];
+        let mut columns = vec![
+            "NODE", "DEVICE", "LAYERS", "SHARE", "WEIGHTS", "KV", "FREE", "TIME/TOK", "NEXT HOP",
+        ];
         if wide {
             columns.push("WORKSPACE");
         }
@@ -98,24 +100,35 @@ impl Row for PlannedStage {
 
     fn cells(&self, wide: bool) -> Vec<String> {
         let millis = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
+        let (time, hop) = match self.seconds {
+            Some((time, hop)) => (millis(time), millis(hop)),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
+        let rank = &self.rank;
+        let share = rank.share;
         let mut cells = vec![
-            self.name.clone(),
-            self.device.to_string(),
+            rank.name.clone(),
+            rank.device.to_string(),
             self.layers.to_string(),
-            human(self.weight_bytes),
-            human(self.kv_bytes),
-            human(self.free_bytes),
-            millis(self.seconds_per_token),
-            millis(self.hop_seconds),
+            if share.units == share.of {
+                "all".to_owned()
+            } else {
+                format!("{}/{}", share.units, share.of)
+            },
+            human(rank.weight_bytes),
+            human(rank.kv_bytes),
+            human(rank.free_bytes),
+            time,
+            hop,
         ];
         if wide {
-            cells.push(human(self.workspace_bytes));
+            cells.push(human(rank.workspace_bytes));
         }
         cells
     }
 
     fn name(&self) -> String {
-        self.name.clone()
+        self.rank.name.clone()
     }
 }
 

@@ -29,9 +29,7 @@ pub(super) async fn plan(
     }
     match try_plan(&admin, &model, &options, &left_out)? {
         Ok(planned) => Ok(Json(views::plan(&model, &planned))),
-        Err(error @ (PlanError::BadOption { .. } | PlanError::KvType { .. })) => {
-            Err(AdminError::invalid(error.to_string()))
-        }
+        Err(error) if is_bad_option(&error) => Err(AdminError::invalid(error.to_string())),
         Err(error) => Ok(Json(views::no_plan(&model, &error))),
     }
 }
@@ -43,7 +41,7 @@ pub(super) async fn deploy(
     let DeployModel { model, options } = body(&bytes)?;
     match try_plan(&admin, &model, &options, &BTreeSet::new())? {
         Ok(_) => {}
-        Err(error @ (PlanError::BadOption { .. } | PlanError::KvType { .. })) => {
+        Err(error) if is_bad_option(&error) => {
             return Err(AdminError::invalid(error.to_string()));
         }
         Err(error) => {
@@ -64,6 +62,11 @@ pub(super) async fn undeploy(
     let operation = new_operation();
     admin.propose(Change::Undeploy { model, operation: operation.clone() }).await?;
     operations::view(&admin, &operation).map(Json)
+}
+
+fn is_bad_option(error: &PlanError) -> bool {
+    use PlanError::{BadOption, Degrees, KvType};
+    matches!(error, BadOption { .. } | KvType { .. } | Degrees { .. })
 }
 
 fn try_plan(

@@ -3,11 +3,12 @@
 use partitioner::{PlanError, Planned};
 use protocol::admin::{
     API_VERSION, DeploymentState, DeploymentView, List, ModelView, NodeState, NodeView, PlanView,
-    ShardView, StageView,
+    PlannedStage, RankView, ShardView, StageView,
 };
 use protocol::control::Role;
 use protocol::ids::{NodeId, ReplicaId};
 use protocol::model_spec::LayerRange;
+use protocol::plan::RankPlan;
 use protocol::shard::{ShardState, ShardStatus};
 
 use super::Admin;
@@ -120,7 +121,23 @@ pub(super) fn deployment(
 /// A plan made after a loss may have other stages than were asked for.
 fn reason(deployment: &Deployment) -> String {
     let Rollout { state, reason, .. } = &deployment.rollout;
-    let stages = deployment.placement.as_ref().map(|p| p.plan.stages().len() as u32);
+    let plan = deployment.placement.as_ref().map(|p| &p.plan);
+    let stages = plan.map(|plan| plan.stages().len() as u32);
+    let asked = &deployment.options.tp;
+    let ranks: Vec<u32> = plan
+        .map(|plan| plan.stages().iter().map(|stage| stage.ranks.len() as u32).collect())
+        .unwrap_or_default();
+    let same = match asked.as_slice() {
+        [] => true,
+        [all] => ranks.iter().all(|count| count == all),
+        each => ranks == each,
+    };
+    if !same && !ranks.is_empty() && *state == DeploymentState::Ready {
+        return format!(
+            "stages of {ranks:?} ranks since a node was lost, {asked:?} were asked for: running \
+             answers may go on with other words"
+        );
+    }
     match (stages, deployment.options.stages) {
         (Some(count), Some(asked)) if count != asked && *state == DeploymentState::Ready => {
             format!("in {count} stages since a node was lost, {asked} were asked for")
@@ -138,22 +155,28 @@ fn stages(
 ) -> Vec<StageView> {
     let spec = state.models.get(name).map(|m| &m.spec);
     let kv = placement.plan.kv();
-    let view = |stage: &protocol::plan::StagePlan| {
-        let node = stage.ranks.first()?.node;
+    let rank = |layers: LayerRange, rank: &RankPlan| {
+        let RankPlan { node, device, share } = *rank;
         let shards = live.nodes.get(&node).map(|n| n.shards.as_slice()).unwrap_or_default();
         let same = |s: &&ShardStatus| s.replica == replica && s.epoch == placement.epoch;
-        let layers = stage.layers;
-        Some(StageView {
+        RankView {
             node,
             name: state.members.get(&node).map_or_else(|| node.short(), |m| m.name.clone()),
-            layers,
+            device,
+            share,
             state: shards
                 .iter()
                 .find(same)
                 .map(|s: &ShardStatus| -> ShardState { s.state.clone() }),
-            weight_bytes: spec.map_or(0, |s| s.stage_weight_bytes(layers)),
-            kv_bytes: spec.map_or(0, |s| s.state_bytes(layers, &kv)),
-        })
+            weight_bytes: spec.map_or(0, |s| s.share_weight_bytes(layers, share)),
+            kv_bytes: spec.map_or(0, |s| s.of_share(share).state_bytes(layers, &kv)),
+        }
+    };
+    let view = |stage: &protocol::plan::StagePlan| {
+        let layers = stage.layers;
+        let ranks: Vec<_> = stage.ranks.iter().map(|r| rank(layers, r)).collect();
+        let RankView { node, name, state, weight_bytes, kv_bytes, .. } = ranks.first()?.clone();
+        Some(StageView { node, name, layers, state, weight_bytes, kv_bytes, ranks })
     };
     placement.plan.stages().iter().filter_map(view).collect()
 }
@@ -162,7 +185,7 @@ pub(super) fn plan(model: &str, planned: &Planned) -> PlanView {
     let kv = planned.plan.kv();
     let count = planned.stages.len();
     let rate = planned.prediction.tokens_per_second;
-    let names: Vec<_> = planned.stages.iter().map(|s| s.name.as_str()).collect();
+    let names: Vec<_> = planned.stages.iter().map(names_of).collect();
     let split = if count == 1 { "on".to_owned() } else { format!("in {count} stages on") };
     let alternative = |a: &partitioner::Alternative| {
         format!("{}: {:.1} ms per token", a.description, a.seconds_per_token * 1e3)
@@ -181,6 +204,12 @@ pub(super) fn plan(model: &str, planned: &Planned) -> PlanView {
         block_size: kv.block_size,
         alternatives: planned.alternatives.iter().map(alternative).collect(),
     }
+}
+
+/// E.g. `a1`, or `a1+b2` for the ranks of a group.
+fn names_of(stage: &PlannedStage) -> String {
+    let names: Vec<_> = stage.ranks.iter().map(|rank| rank.name.as_str()).collect();
+    names.join("+")
 }
 
 pub(super) fn no_plan(model: &str, error: &PlanError) -> PlanView {

@@ -35,16 +35,20 @@ pub(super) struct Answer {
 pub(super) struct Totals {
     tokens: Vec<u32>,
     first_finish: Option<FinishReason>,
+    reshared_after: Option<u32>,
 }
 
 impl Totals {
     pub(super) fn new(choices: u32) -> Self {
-        Self { tokens: vec![0; choices as usize], first_finish: None }
+        Self { tokens: vec![0; choices as usize], first_finish: None, reshared_after: None }
     }
 
     pub(super) fn note(&mut self, index: u32, event: &ChoiceEvent) {
         if let ChoiceEvent::Finished { reason, .. } = event {
             self.first_finish = self.first_finish.or(Some(*reason));
+        }
+        if let ChoiceEvent::Reshared { tokens } = event {
+            self.reshared_after.get_or_insert(*tokens);
         }
         if let ChoiceEvent::Piece { tokens, .. } | ChoiceEvent::Finished { tokens, .. } = event
             && let Some(known) = self.tokens.get_mut(index as usize)
@@ -55,6 +59,17 @@ impl Totals {
 
     pub(super) fn completion_tokens(&self) -> u64 {
         self.tokens.iter().map(|&t| u64::from(t)).sum()
+    }
+
+    /// Says in an object of the answer that, and after how many tokens, it went on in other
+    /// tensor-parallel shares. The fingerprint is another one then: the same seed need not give
+    /// these words again.
+    pub(super) fn mark(&self, object: &mut Value) {
+        let Some(tokens) = self.reshared_after else { return };
+        if let Some(fingerprint) = object["system_fingerprint"].as_str() {
+            object["system_fingerprint"] = format!("{fingerprint}-reshared").into();
+        }
+        object["trireme"] = json!({ "reshared_after_tokens": tokens });
     }
 
     /// For the metrics: how the first choice to end did so.
@@ -94,7 +109,7 @@ pub(super) async fn collect(
         meter.completion_tokens = totals.completion_tokens();
         let Some(answer) = answers.get_mut(index as usize) else { continue };
         match event {
-            ChoiceEvent::Accepted => {}
+            ChoiceEvent::Accepted | ChoiceEvent::Reshared { .. } => {}
             ChoiceEvent::Piece { mut piece, .. } => {
                 answer.text.push_str(&piece.text);
                 answer.lines.append(&mut piece.lines);

@@ -18,6 +18,10 @@ use super::submission::Submission;
 #[derive(Debug)]
 pub(super) enum ChoiceEvent {
     Accepted,
+    /// After `tokens` of the answer it goes on in other tensor-parallel shares.
+    Reshared {
+        tokens: u32,
+    },
     /// `tokens` of the answer so far.
     Piece {
         piece: Piece,
@@ -99,6 +103,7 @@ impl ChoiceDriver {
                 None
             }
             Action::Accepted => self.say(ChoiceEvent::Accepted).await,
+            Action::Reshared => self.say(ChoiceEvent::Reshared { tokens: self.tokens() }).await,
             Action::Emit(token) => {
                 self.clock.token();
                 let (piece, stopped) = self.text.push(&token);

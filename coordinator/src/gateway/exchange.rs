@@ -168,7 +168,9 @@ impl<S: Shape> AnyShape for S {
     }
 
     fn reply(mut self: Box<Self>, answers: Vec<super::answer::Answer>, totals: Totals) -> Response {
-        axum::Json(self.whole(answers, &totals)).into_response()
+        let mut body = self.whole(answers, &totals);
+        totals.mark(&mut body);
+        axum::Json(body).into_response()
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use protocol::generate::{FinishReason, GenerateEvent, GenerateRequest, Refusal};
 use protocol::ids::TokenId;
+use protocol::plan::Sharing;
 use protocol::sampling_params::SamplingParams;
 
 pub use self::action::{Action, Failure};
@@ -61,6 +62,8 @@ pub struct RequestLife {
     started: Duration,
     /// Set by the first acceptance.
     form: Option<ReplicaForm>,
+    /// Of the last acceptance.
+    sharing: Option<Sharing>,
     /// Since when no head owns the sequence.
     unowned_since: Duration,
     /// Submissions that failed since the last token.
@@ -95,6 +98,7 @@ impl RequestLife {
             attempts: 0,
             started: now,
             form: None,
+            sharing: None,
             unowned_since: now,
             failures: 0,
             losses: 0,
@@ -225,6 +229,12 @@ impl RequestLife {
         if self.form.is_none() {
             self.form = Some(target.form);
             actions.push(Action::Accepted);
+        }
+        if reached == Stage::Accepted && self.sharing.as_ref() != Some(&target.sharing) {
+            if self.sharing.is_some() && !self.emitted.is_empty() {
+                actions.push(Action::Reshared);
+            }
+            self.sharing = Some(target.sharing.clone());
         }
         *stage = reached;
         *since = now;

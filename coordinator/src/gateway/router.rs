@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::ids::{Digest, Epoch, NodeId, ReplicaId};
 use protocol::model_spec::KvType;
-use protocol::plan::ActivationType;
+use protocol::plan::{ActivationType, Sharing};
 
 /// What is known of a model's replicas at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +24,9 @@ pub struct Target {
     /// The node of the head.
     pub node: NodeId,
     pub form: ReplicaForm,
+    /// A resumed sequence may go on in another one: its words may then differ, and the answer says
+    /// so.
+    pub sharing: Sharing,
     /// Sequences that wait and run there, as last heard.
     pub waiting: u32,
     pub running: u32,

@@ -90,16 +90,20 @@ impl<S: Shape> StreamWriter<S> {
     async fn pass(&mut self, index: u32, event: ChoiceEvent) -> Result<(), Gone> {
         self.totals.note(index, &event);
         self.meter.completion_tokens = self.totals.completion_tokens();
-        let chunk = match event {
+        let mut chunk = match event {
             ChoiceEvent::Piece { piece, .. } => self.shape.piece(index, piece, &self.totals),
             ChoiceEvent::Finished { reason, .. } => self.shape.last(index, reason, &self.totals),
-            ChoiceEvent::Accepted | ChoiceEvent::Failed(_) => return Ok(()),
+            ChoiceEvent::Accepted | ChoiceEvent::Reshared { .. } | ChoiceEvent::Failed(_) => {
+                return Ok(());
+            }
         };
+        self.totals.mark(&mut chunk);
         self.send(frame(&chunk)).await
     }
 
     async fn finish(mut self) {
-        let usage = self.shape.usage(&self.totals);
+        let mut usage = self.shape.usage(&self.totals);
+        usage.iter_mut().for_each(|chunk| self.totals.mark(chunk));
         if self.send_all(usage).await.is_ok() && self.send(Bytes::from_static(DONE)).await.is_ok() {
             self.meter.finished(self.totals.finish());
         }

@@ -179,6 +179,7 @@ fn route(state: &State, live: &LiveView, model: &str) -> Route {
                 kv_type: placement.plan.kv().kv_type,
                 activation: placement.plan.activation(),
             },
+            sharing: placement.plan.sharing(),
             waiting: same.map_or(0, |l| l.waiting),
             running: same.map_or(0, |l| l.running),
         }

@@ -78,11 +78,13 @@ impl Reconciler {
             return None;
         }
         let down: BTreeSet<_> = attempt.links_down.iter().copied().collect();
-        let objective = match deployment.placement {
-            Some(_) => placement::objective_after_loss(&model.spec, &deployment.options),
-            None => placement::objective(&model.spec, &deployment.options),
+        let objectives = match &deployment.placement {
+            Some(lost) => {
+                placement::objectives_after_loss(&model.spec, &deployment.options, &lost.plan)
+            }
+            None => vec![placement::objective(&model.spec, &deployment.options)],
         };
-        match placement::place(state, model, &objective, &usable, &down) {
+        match placement::place_first(state, model, &objectives, &usable, &down) {
             Ok(planned) => {
                 track.proposed(now + self.config.proposal);
                 Some(Action::Propose(Change::PlacePlan {

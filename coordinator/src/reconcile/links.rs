@@ -72,9 +72,16 @@ impl LinkProbes {
             known.reachable == link.reachable
                 && near(known.rtt_seconds, link.rtt_seconds)
                 && near(known.bytes_per_second, link.bytes_per_second)
+                && near(exchange(&known), exchange(&link))
         });
         (!same).then_some(Change::RecordLink { from, to, link })
     }
+}
+
+/// Of the faster transport; 0 where none was measured.
+fn exchange(link: &LinkProfile) -> f64 {
+    let measured = [link.exchange.direct_seconds, link.exchange.quic_seconds];
+    measured.into_iter().flatten().reduce(f64::min).unwrap_or(0.0)
 }
 
 fn known(state: &State, from: NodeId, to: NodeId) -> Option<LinkProfile> {

@@ -1,10 +1,16 @@
 //! Sums and gathers over the ranks of a tensor-parallel group.
 
-mod in_process;
+mod fate;
+mod link;
+mod local;
+mod mesh;
 
 use std::time::Duration;
 
-pub use in_process::{InProcess, in_process_group};
+pub use fate::Fate;
+pub use link::{Inbox, Link, LinkLost, Outbox};
+pub use local::{LocalLink, in_process_group, local_links};
+pub use mesh::Mesh;
 
 /// What a rank calls in the middle of a step; all ranks of the group make the same calls.
 pub trait Collective: Send {
@@ -19,12 +25,14 @@ pub trait Collective: Send {
 /// The group is of no use any more: its epoch is over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CollectiveError {
-    #[error("rank {rank} of the group left")]
-    RankLeft { rank: usize },
+    #[error("rank {rank} of the group is lost: {reason}")]
+    RankLost { rank: usize, reason: String },
     #[error("rank {rank} of the group is silent for {} s", after.as_secs_f64())]
     RankSilent { rank: usize, after: Duration },
     #[error("rank {rank} brought {found} values, this rank {expected}: not the same step")]
     Disagree { rank: usize, found: usize, expected: usize },
+    #[error("rank {rank} is at call {found} of the group, this rank at {expected}")]
+    OutOfStep { rank: usize, found: u32, expected: u32 },
     #[error("a stage that holds a share computes in a group; none was given")]
     NoGroup,
 }

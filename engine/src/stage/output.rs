@@ -35,6 +35,15 @@ impl Head {
         }
     }
 
+    /// Logits come together on the first rank, which alone samples.
+    pub(super) fn is_first(&self) -> bool {
+        match self {
+            Self::Cpu(head) => head.is_first,
+            #[cfg(feature = "candle")]
+            Self::Device(_) => true,
+        }
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Cpu(head) => head.bytes(),

@@ -1,8 +1,10 @@
 //! A step of decoding takes no memory that the stage does not have already.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use checkpoint::WeightType;
+use engine::collective::{Collective, Mesh, in_process_group};
 use engine::{Compute, KernelSet, Stage, StageInput};
 use protocol::ids::{SequenceId, TokenId};
 use protocol::model_spec::{Architecture, KvType};
@@ -71,4 +73,22 @@ fn a_sequence_that_ends_gives_its_memory_back() {
     let counted = allocation_counter::measure(|| (0..20).for_each(|_| once(&mut stage)));
     assert!(counted.count_total > 0, "beginning takes some");
     assert_eq!(counted.bytes_current, 0);
+}
+
+#[test]
+fn a_group_exchanges_in_the_buffers_that_it_has() {
+    const CALLS: usize = 50;
+    let mut ranks = in_process_group(2, Duration::from_secs(20));
+    let exchange = |rank: &mut Mesh, calls: usize| {
+        let mut values = [1.0; 4096];
+        for _ in 0..calls {
+            rank.all_reduce(&mut values).expect("both are there");
+        }
+    };
+    let (mut other, mut own) = (ranks.pop().expect("two"), ranks.pop().expect("two"));
+    let peer = std::thread::spawn(move || exchange(&mut other, 2 * CALLS));
+    exchange(&mut own, CALLS);
+    let counted = allocation_counter::measure(|| exchange(&mut own, CALLS));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    peer.join().expect("no panic");
 }

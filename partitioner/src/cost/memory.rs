@@ -1,6 +1,7 @@
-//! Bytes that a stage takes on its device.
+//! Bytes that a rank takes on its device.
 
 use protocol::model_spec::{LayerRange, ModelSpec};
+use protocol::plan::Share;
 
 use crate::objective::Objective;
 
@@ -14,15 +15,22 @@ pub(crate) struct StageBytes {
 }
 
 impl StageBytes {
-    pub(crate) fn of(spec: &ModelSpec, range: LayerRange, objective: &Objective) -> Self {
+    /// Of the rank of `share` in a stage of `range`.
+    pub(crate) fn of(
+        spec: &ModelSpec,
+        share: Share,
+        range: LayerRange,
+        objective: &Objective,
+    ) -> Self {
+        let local = spec.of_share(share);
         let last = range.end.0 == spec.layer_count();
         let sampled = if last { u64::from(objective.sequences_max) } else { 0 };
         Self {
-            weights: spec.stage_weight_bytes(range),
-            workspace: spec.workspace_bytes(objective.step_tokens_max.into(), sampled),
-            kv_per_block: spec.kv_bytes_per_token(range, objective.kv_type)
+            weights: spec.share_weight_bytes(range, share),
+            workspace: local.workspace_bytes(objective.step_tokens_max.into(), sampled),
+            kv_per_block: local.kv_bytes_per_token(range, objective.kv_type)
                 * u64::from(objective.block_size),
-            slots: spec.slot_bytes(range).saturating_mul(objective.sequences_max.into()),
+            slots: local.slot_bytes(range).saturating_mul(objective.sequences_max.into()),
         }
     }
 

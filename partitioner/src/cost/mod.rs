@@ -1,5 +1,6 @@
-//! What a stage and a hop cost in seconds and bytes.
+//! What a stage, a hop and an exchange cost in seconds and bytes.
 
+pub(crate) mod exchange;
 pub(crate) mod link;
 pub(crate) mod memory;
 pub(crate) mod roofline;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::{ModelSpec, StateKind};
+use super::{LayerRange, ModelSpec, StateKind};
 use crate::ids::LayerIndex;
 use crate::plan::Share;
 
@@ -105,6 +105,65 @@ impl ModelSpec {
         let kv_heads = if windowed { &slice.window_kv_heads } else { &slice.kv_heads };
         let each = self.attention_of(layer).heads_per_kv_head();
         (kv_heads.clone(), kv_heads.start * each..kv_heads.end * each)
+    }
+
+    /// About what part of a layer's weights the rank of `slice` holds and computes: norms, which
+    /// every rank has, and the low ranks of latent attention count as if they were shared out.
+    pub fn layer_part(&self, layer: LayerIndex, slice: &ShareSlice) -> f64 {
+        let spec = &self.layers[layer.0 as usize];
+        let (hidden, attention) = (f64::from(self.hidden_size), self.attention_of(layer));
+        let part = |of: &Range<u32>, all: u32| f64::from(of.len() as u32) / f64::from(all.max(1));
+        let (mixer, mixer_part) = if spec.is_recurrent() {
+            let width = self.delta_net.map_or(0, |delta| delta.workspace_width());
+            (width as f64 * 2.0, f64::from(u8::from(slice.is_first)))
+        } else {
+            let width = attention.query_rows() + attention.query_width();
+            let width = width + 2 * attention.key_width();
+            (width as f64, part(&self.heads_of(layer, slice).0, attention.kv_heads))
+        };
+        let (ffn, ffn_part) = match self.experts.filter(|_| self.has_experts(layer)) {
+            None => (f64::from(self.ffn_size), part(&slice.ffn, self.ffn_size)),
+            Some(experts) => {
+                let routed = f64::from(experts.count) * f64::from(experts.ffn_size);
+                let shared = f64::from(experts.shared_ffn_size);
+                let dense = if experts.beside_dense { f64::from(self.ffn_size) } else { 0.0 };
+                let own = routed * part(&slice.expert_ffn, experts.ffn_size)
+                    + shared * part(&slice.shared_ffn, experts.shared_ffn_size)
+                    + dense * part(&slice.ffn, self.ffn_size);
+                let all = routed + shared + dense;
+                (all, if all > 0.0 { own / all } else { 0.0 })
+            }
+        };
+        let (mixer, ffn) = (mixer * hidden, 3.0 * ffn * hidden);
+        (mixer * mixer_part + ffn * ffn_part) / (mixer + ffn).max(1.0)
+    }
+
+    /// About what part of the head's rows the rank of `slice` holds.
+    pub fn head_part(&self, slice: &ShareSlice) -> f64 {
+        slice.vocabulary.len() as f64 / f64::from(self.vocab_size.max(1))
+    }
+
+    /// Weight bytes that the rank of `share` holds in a stage of `range`, about: the embedding is
+    /// whole on every rank, a tied head is held once more as the rank's own rows.
+    pub fn share_weight_bytes(&self, range: LayerRange, share: Share) -> u64 {
+        if share.units == share.of {
+            return self.stage_weight_bytes(range);
+        }
+        let slice = self.slice(share);
+        let layer = |index: usize| {
+            let part = self.layer_part(LayerIndex(index as u32), &slice);
+            (self.layers[index].weight_bytes as f64 * part) as u64
+        };
+        let layers: u64 = range.indices().map(layer).sum();
+        let embedding = if self.embeds(range) { self.embedding_bytes } else { 0 };
+        let last = range.end.0 == self.layer_count();
+        let head = if last { self.head_bytes as f64 * self.head_part(&slice) } else { 0.0 };
+        layers + embedding + head as u64
+    }
+
+    /// The model as the rank of `share` computes it, see `of_slice`.
+    pub fn of_share(&self, share: Share) -> Self {
+        if share.units == share.of { self.clone() } else { self.of_slice(&self.slice(share)) }
     }
 }
 

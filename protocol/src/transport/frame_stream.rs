@@ -33,6 +33,11 @@ impl FrameWriter {
         let _ = self.stream.set_priority(priority);
     }
 
+    /// The stream itself, for bytes that are no frames.
+    pub fn into_stream(self) -> SendStream {
+        self.stream
+    }
+
     /// No more frames; what was sent still arrives.
     pub fn finish(&mut self) {
         let _ = self.stream.finish();
@@ -83,6 +88,11 @@ impl FrameReader {
         self.header = None;
         let payload = self.buffer.split_to(header.payload_bytes()).freeze();
         Ok(Some(header.finish(payload)?))
+    }
+
+    /// The stream itself, for bytes that are no frames: between two frames nothing is read ahead.
+    pub fn into_stream(self) -> RecvStream {
+        self.stream
     }
 
     /// Tells the peer to send no more.

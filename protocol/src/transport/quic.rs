@@ -90,6 +90,10 @@ impl QuicEndpoint {
         Ok(Self { endpoint, tls, transport, settings })
     }
 
+    pub fn tls(&self) -> &NodeTls {
+        &self.tls
+    }
+
     pub fn local_address(&self) -> Result<SocketAddr, TransportError> {
         Ok(self.endpoint.local_addr()?)
     }

@@ -15,6 +15,8 @@ use crate::ids::NodeId;
 
 /// Application protocol of the QUIC data plane.
 pub const QUIC_ALPN: &[u8] = b"trireme/1";
+/// Application protocol of the sockets that ranks of a group poll themselves.
+pub const DIRECT_ALPN: &[u8] = b"trireme-direct/1";
 /// gRPC is HTTP/2.
 pub const GRPC_ALPN: &[u8] = b"h2";
 const TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];

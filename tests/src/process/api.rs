@@ -18,6 +18,8 @@ pub struct Answer {
     pub text: String,
     pub finish_reason: String,
     pub completion_tokens: u64,
+    /// Tokens after which it went on in other tensor-parallel shares, if it did.
+    pub reshared_after: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +75,7 @@ impl Api {
             text: choice["message"]["content"].as_str().unwrap_or_default().to_owned(),
             finish_reason: choice["finish_reason"].as_str().unwrap_or_default().to_owned(),
             completion_tokens: value["usage"]["completion_tokens"].as_u64().unwrap_or_default(),
+            reshared_after: value["trireme"]["reshared_after_tokens"].as_u64(),
         })
     }
 
@@ -118,6 +121,8 @@ impl Answer {
             assert_eq!(self.finish_reason, "", "one finish reason");
             self.finish_reason = reason.to_owned();
         }
+        let reshared = chunk["trireme"]["reshared_after_tokens"].as_u64();
+        self.reshared_after = self.reshared_after.or(reshared);
         if let Some(tokens) = chunk["usage"]["completion_tokens"].as_u64() {
             self.completion_tokens = tokens;
         }

@@ -113,6 +113,15 @@ impl Cluster {
         stages.iter().filter_map(|s| s["name"].as_str().map(str::to_owned)).collect()
     }
 
+    /// Names of the nodes of each stage's ranks, in order.
+    pub async fn ranks(&self, model: &str) -> Vec<Vec<String>> {
+        let view = self.api(0).get(&format!("/admin/v1/models/{model}")).await.expect("a model");
+        let stages = view["deployment"]["stages"].as_array().cloned().unwrap_or_default();
+        let name = |rank: &Value| rank["name"].as_str().map(str::to_owned);
+        let ranks = |stage: &Value| stage["ranks"].as_array().cloned().unwrap_or_default();
+        stages.iter().map(|stage| ranks(stage).iter().filter_map(name).collect()).collect()
+    }
+
     pub fn worker(&mut self, name: &str) -> &mut NodeProcess {
         self.workers.iter_mut().find(|w| w.name == name).expect("a worker of this name")
     }

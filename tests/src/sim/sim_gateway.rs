@@ -110,7 +110,7 @@ impl Cluster {
                 self.close_streams(index, |owner| owner == (client, attempt));
             }
             Action::Finish(_) | Action::Fail(_) => self.fates[client] = Fate::Ended,
-            Action::Accepted | Action::Emit(_) => {}
+            Action::Accepted | Action::Reshared | Action::Emit(_) => {}
         }
     }
 
@@ -186,6 +186,7 @@ impl Cluster {
                 kv_type: kv.kv_type,
                 activation: placement.plan.activation(),
             },
+            sharing: placement.plan.sharing(),
             waiting: 0,
             running: 0,
         };

@@ -168,7 +168,7 @@ impl Cluster {
     fn probe(&self, index: usize, peer: usize) -> LinkProfile {
         let (a, b) = (Place::Worker(index), Place::Worker(peer));
         let reachable = self.workers[peer].up && !self.network.is_cut(a, b, self.agenda.now());
-        LinkProfile { rtt_seconds: 0.001, bytes_per_second: 1e8, reachable }
+        LinkProfile { reachable, ..LinkProfile::new(0.001, 1e8) }
     }
 
     pub(super) fn shard_event(&mut self, index: usize, event: ShardEvent) {

@@ -1,6 +1,7 @@
 //! QUIC between nodes: one endpoint, a connection per peer, and what their streams ask for.
 
 mod coordinators;
+mod direct;
 mod hello;
 mod peers;
 mod probe_echo;
@@ -16,10 +17,11 @@ use protocol::transport::{QuicEndpoint, peer_identity};
 use tokio::sync::mpsc;
 
 use crate::error::WorkerError;
-use crate::pipeline::{IncomingEdge, Registry, generate_stream};
+use crate::pipeline::{IncomingEdge, IncomingLink, Registry, generate_stream};
 use crate::weight_store::{self, WeightStore};
 
 pub(crate) use coordinators::keep_connected;
+pub(crate) use direct::{PROBE_PATIENCE, PROBE_ROUNDS, PROBE_VALUES, serve_direct};
 pub(crate) use hello::{Opened, next, open, stream_lost};
 pub(crate) use peers::PeerPool;
 
@@ -130,6 +132,17 @@ async fn serve_stream(
                     let edge = IncomingEdge { reader: stream.reader, keep_open: stream.writer };
                     // A pipeline that went away meanwhile drops the stream, which tells the peer.
                     drop(slot.send(edge));
+                    Ok(())
+                }
+                Err(answer) => stream.answer(answer).await,
+            }
+        }
+        StreamHello::Group { from, to } => {
+            match services.registry.claim_link(stream.key, Edge { from, to }, peer.node) {
+                Ok(slot) => {
+                    stream.answer(StreamAnswer::Ok).await?;
+                    // A pipeline that went away meanwhile drops the stream, which tells the peer.
+                    drop(slot.try_send(IncomingLink::Stream(stream.reader, stream.writer)));
                     Ok(())
                 }
                 Err(answer) => stream.answer(answer).await,

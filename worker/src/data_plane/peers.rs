@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::ids::NodeId;
-use protocol::transport::QuicEndpoint;
+use protocol::transport::{NodeTls, QuicEndpoint};
 use tokio::sync::{Notify, mpsc};
 
 use crate::error::WorkerError;
@@ -44,6 +44,16 @@ impl PeerPool {
     /// Where peers listen, best address first; others stay as they were.
     pub(crate) fn learn(&self, addresses: impl IntoIterator<Item = (NodeId, Vec<String>)>) {
         self.state().addresses.extend(addresses);
+    }
+
+    /// This node's own credentials.
+    pub(super) fn tls(&self) -> &NodeTls {
+        self.endpoint.tls()
+    }
+
+    /// Where `node` listens, best address first.
+    pub(super) fn addresses(&self, node: NodeId) -> Vec<String> {
+        self.state().addresses.get(&node).cloned().unwrap_or_default()
     }
 
     /// An open connection to `node`, if there is one.
@@ -97,7 +107,7 @@ impl PeerPool {
         if let Some(connection) = self.wait_for(node, patience).await {
             return Ok(connection);
         }
-        let addresses = self.state().addresses.get(&node).cloned().unwrap_or_default();
+        let addresses = self.addresses(node);
         let dialled = self.endpoint.dial_any(&addresses, Some(node)).await;
         let connection = dialled.map_err(|error| WorkerError::Unreachable {
             node: node.short(),

@@ -8,7 +8,7 @@ use engine::{
     Compute, EngineError, PackedCache, PackedIdentity, PackedShard, Stage, StageConfig, StageMemory,
 };
 use protocol::ids::Digest;
-use protocol::plan::{Plan, Share};
+use protocol::plan::Plan;
 use protocol::shard::{DesiredShard, ShardFailure};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -183,10 +183,6 @@ fn stage_config(
 ) -> Result<StageConfig, WorkerError> {
     let stage = &plan.stages()[rank.stage.0 as usize];
     let layers = stage.layers;
-    if stage.ranks.len() != 1 || rank.plan.share != Share::WHOLE {
-        let ranks = stage.ranks.len();
-        return Err(WorkerError::TensorParallel { layers: layers.to_string(), ranks });
-    }
     let model_layers = manifest.spec.layer_count();
     if plan.layer_count() != model_layers {
         let plan_layers = plan.layer_count();

@@ -1,7 +1,9 @@
-//! Brings the ring up: every rank opens its outgoing edge once its incoming one is open.
+//! Brings the ring up: every rank opens its outgoing edges once its group is complete and its
+//! incoming edge is open.
 //!
-//! A rank answers an edge only when its stage is loaded, so the edge back to the head, opened last,
-//! says that every rank has acknowledged the epoch.
+//! A rank answers an edge or a link only when its stage is loaded, and the first rank of a stage is
+//! answered after the others, so the edge back to the head, opened last, says that every rank has
+//! acknowledged the epoch.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,9 +13,12 @@ use std::time::Duration;
 use protocol::ids::{NodeId, RankIndex};
 use protocol::plan::Edge;
 use protocol::stream::StreamHello;
+use protocol::transport::{FrameReader, FrameWriter};
 use tokio::sync::oneshot;
 
 use super::edge_writer::OutgoingEdge;
+use super::group::{self, GroupLinks};
+use super::registry::Slots as ExpectedSlots;
 use super::{IncomingEdge, PipelineContext, PipelineSpec};
 use crate::data_plane::{Opened, open};
 use crate::error::WorkerError;
@@ -29,6 +34,7 @@ const WATCH_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct OpenEdges {
     pub(super) incoming: BTreeMap<Edge, IncomingEdge>,
     pub(super) outgoing: BTreeMap<Edge, OutgoingEdge>,
+    pub(super) group: GroupLinks,
 }
 
 type Slots = BTreeMap<Edge, oneshot::Receiver<IncomingEdge>>;
@@ -47,20 +53,24 @@ pub(super) async fn connect(
             slots.insert(edge, taken);
         }
     }
-    context.registry.expect_edges(spec.key, Arc::clone(&spec.plan), expected);
+    let (links, link_slots) = group::expected(context, spec);
+    let expected = ExpectedSlots { edges: expected, links: link_slots };
+    context.registry.expect(spec.key, Arc::clone(&spec.plan), expected);
     let peers = neighbours(&spec.plan, context.own);
     tokio::select! {
-        edges = open_ring(context, spec, slots) => edges,
+        edges = open_all(context, spec, slots, links) => edges,
         never = watch_peers(context, spec, peers) => match never {},
     }
 }
 
-async fn open_ring(
+async fn open_all(
     context: &PipelineContext,
     spec: &PipelineSpec,
     mut slots: Slots,
+    links: group::ExpectedLinks,
 ) -> Result<OpenEdges, WorkerError> {
-    let mut edges = OpenEdges::default();
+    let group = group::connect(context, spec, links).await?;
+    let mut edges = OpenEdges { group, ..OpenEdges::default() };
     let ranks = local_ranks(&spec.plan, context.own);
     for rank in &ranks {
         if rank.index != RankIndex(0) {
@@ -71,9 +81,9 @@ async fn open_ring(
             if ends_here(context, spec, edge) {
                 continue;
             }
-            let Some(node) = node_of(&spec.plan, edge.to) else { continue };
-            let opened = open_edge(context, spec, edge, node).await?;
-            edges.outgoing.insert(edge, opened);
+            let hello = StreamHello::Edge { from: edge.from, to: edge.to };
+            let (writer, watch) = open_until_there(context, spec, &hello, edge.to).await?;
+            edges.outgoing.insert(edge, OutgoingEdge { writer, watch });
         }
     }
     // What is left is the edge back to the head, if the head is here.
@@ -99,28 +109,32 @@ async fn await_incoming(
     Ok(())
 }
 
-/// Tries until the rank at the other end is loaded.
-async fn open_edge(
+/// Opens a stream at the node of rank `to`, once that rank is loaded.
+pub(super) async fn open_until_there(
     context: &PipelineContext,
     spec: &PipelineSpec,
-    edge: Edge,
-    node: NodeId,
-) -> Result<OutgoingEdge, WorkerError> {
-    let hello = StreamHello::Edge { from: edge.from, to: edge.to };
+    hello: &StreamHello,
+    to: RankIndex,
+) -> Result<(FrameWriter, FrameReader), WorkerError> {
     let deadline = context.timeouts.dial;
+    let unknown = || WorkerError::StreamLost {
+        node: String::new(),
+        reason: format!("the plan has no rank {to}"),
+    };
+    let node = node_of(&spec.plan, to).ok_or_else(unknown)?;
     loop {
         let opened = match context.peers.meet(node).await {
-            Ok(connection) => open(&connection, &hello, spec.key, &node.short(), deadline).await,
+            Ok(connection) => open(&connection, hello, spec.key, &node.short(), deadline).await,
             Err(error) => Err(error),
         };
         match opened {
-            Ok(Opened::Ok(writer, watch)) => return Ok(OutgoingEdge { writer, watch }),
+            Ok(Opened::Ok(writer, watch)) => return Ok((writer, watch)),
             // A stale epoch is replaced as soon as the newer one arrives here too.
             Ok(Opened::NotYet | Opened::StaleEpoch) => {}
             Err(WorkerError::Refused { node, reason }) => {
                 return Err(WorkerError::Refused { node, reason });
             }
-            Err(error) => tracing::debug!(key = %spec.key, %error, "edge not open yet"),
+            Err(error) => tracing::debug!(key = %spec.key, %error, "not open yet"),
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }

@@ -3,8 +3,9 @@
 use protocol::ProtocolError;
 use protocol::activation::ActivationHeader;
 use protocol::frame::{Frame, FrameKind};
-use protocol::ids::RankIndex;
+use protocol::ids::StageIndex;
 use protocol::limits::STEP_SEQUENCES_MAX;
+use protocol::plan::Edge;
 use protocol::step_batch::StepResult;
 use protocol::transport::{FrameReader, FrameWriter};
 use tokio::sync::mpsc;
@@ -28,12 +29,12 @@ pub(super) enum Inlet {
 
 /// Reads until the peer ends the stream or breaks the protocol; always ends in an error.
 pub(super) async fn run(
-    edge: IncomingEdge,
+    incoming: IncomingEdge,
     spec: PipelineSpec,
-    from: RankIndex,
+    edge: Edge,
     inlet: Inlet,
 ) -> WorkerError {
-    let IncomingEdge { mut reader, keep_open } = edge;
+    let IncomingEdge { mut reader, keep_open } = incoming;
     let mut next_step = 0;
     let error = loop {
         let frame = match reader.recv().await {
@@ -41,7 +42,7 @@ pub(super) async fn run(
             Ok(None) => break lost("closed by the peer".to_owned()),
             Err(error) => break lost(error.to_string()),
         };
-        if let Err(error) = take(&frame, &spec, from, &inlet, next_step) {
+        if let Err(error) = take(&frame, &spec, edge, &inlet, next_step) {
             break error;
         }
         next_step += 1;
@@ -57,7 +58,7 @@ fn lost(reason: String) -> WorkerError {
 fn take(
     frame: &Frame,
     spec: &PipelineSpec,
-    from: RankIndex,
+    edge: Edge,
     inlet: &Inlet,
     next_step: u64,
 ) -> Result<(), WorkerError> {
@@ -72,7 +73,7 @@ fn take(
     match inlet {
         Inlet::Stage(stage) => {
             let header: ActivationHeader = frame.open(FrameKind::Step)?;
-            check(&header, frame, spec, from, next_step).map_err(bad)?;
+            check(&header, frame, spec, edge, next_step).map_err(bad)?;
             let ActivationHeader { stage_micros, batch, .. } = header;
             let step = StepInput { batch, stage_micros, activations: frame.body.clone() };
             put(stage, step).map_err(bad)
@@ -92,7 +93,7 @@ fn check(
     header: &ActivationHeader,
     frame: &Frame,
     spec: &PipelineSpec,
-    from: RankIndex,
+    edge: Edge,
     next_step: u64,
 ) -> Result<(), String> {
     let batch = &header.batch;
@@ -100,11 +101,14 @@ fn check(
     if batch.step.0 != next_step {
         return Err(format!("the frame is of step {}", batch.step));
     }
-    if header.from != from {
-        return Err(format!("the frame is from rank {}, the edge from {from}", header.from));
+    if header.from != edge.from {
+        return Err(format!("the frame is from rank {}, the edge from {}", header.from, edge.from));
     }
     let rows_max = spec.plan.kv().step_tokens_max as usize;
-    if header.rows as usize != rows || rows > rows_max {
+    // Tokens are in the batch: the first stage gets no rows of activations.
+    let first = spec.plan.rank(edge.to).is_some_and(|(stage, _)| stage == StageIndex(0));
+    let rows_due = if first { 0 } else { rows };
+    if header.rows as usize != rows_due || rows > rows_max {
         return Err(format!("{} rows for {rows} tokens, at most {rows_max}", header.rows));
     }
     if batch.rows.len() > STEP_SEQUENCES_MAX {

@@ -56,7 +56,8 @@ fn frame_of(
         StepOutput::Activations(step) => {
             let header = ActivationHeader {
                 from,
-                rows: step.batch.token_count() as u32,
+                // A rank of the first stage takes the tokens from the batch.
+                rows: if step.activations.is_empty() { 0 } else { step.batch.token_count() as u32 },
                 hidden_size: spec.hidden_size,
                 element: spec.plan.activation(),
                 stage_micros: step.stage_micros,

@@ -12,7 +12,7 @@ use protocol::step_batch::StepResult;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::step::{StepInput, put};
+use super::step::{Outlets, StepInput, StepOutput};
 use super::{PipelineContext, PipelineSpec};
 use crate::metrics::record_load;
 use crate::scheduler::{Action, Event, STEP_TARGET, Scheduler, SchedulerConfig, StreamKey};
@@ -82,7 +82,7 @@ impl HeadTask {
     pub(super) fn start(
         context: &PipelineContext,
         spec: &PipelineSpec,
-        batches: mpsc::Sender<StepInput>,
+        batches: Outlets,
         results: mpsc::Receiver<StepResult>,
         load: watch::Sender<Option<ReplicaLoad>>,
     ) -> Self {
@@ -141,7 +141,8 @@ struct Driver {
     scheduler: Scheduler,
     origin: Instant,
     streams: BTreeMap<StreamKey, mpsc::Sender<GenerateEvent>>,
-    batches: mpsc::Sender<StepInput>,
+    /// Every rank of the first stage.
+    batches: Outlets,
     load: watch::Sender<Option<ReplicaLoad>>,
     /// Set when the epoch cannot go on.
     lost: Option<String>,
@@ -230,7 +231,7 @@ impl Driver {
         match action {
             Action::Dispatch(batch) => {
                 let step = StepInput { batch, stage_micros: vec![], activations: Bytes::new() };
-                let reason = put(&self.batches, step).err()?;
+                let reason = self.batches.pass(StepOutput::Activations(step)).err()?;
                 self.lost = Some(reason.clone());
                 Some(Event::PipelineLost { reason })
             }

@@ -4,6 +4,7 @@ mod connect;
 mod edge_reader;
 mod edge_writer;
 pub(crate) mod generate_stream;
+mod group;
 mod head;
 mod priority;
 mod registry;
@@ -25,6 +26,7 @@ use crate::driver::Outcome;
 use crate::shard::{ShardEvent, ShardKey};
 
 pub(crate) use edge_reader::IncomingEdge;
+pub(crate) use group::IncomingLink;
 pub(crate) use priority::lower_priority;
 pub(crate) use registry::Registry;
 pub(crate) use stage_thread::LoadedStage;

@@ -6,14 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use protocol::ids::{Epoch, NodeId, ReplicaId};
 use protocol::plan::{Edge, Plan};
 use protocol::stream::StreamAnswer;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::edge_reader::IncomingEdge;
+use super::group::IncomingLink;
 use super::head::HeadHandle;
 use crate::shard::{ShardKey, node_of};
 
 /// Takes the stream of one incoming edge.
 pub(crate) type EdgeSlot = oneshot::Sender<IncomingEdge>;
+/// Takes the stream of a link inside a group, and the socket that may come with it.
+pub(crate) type LinkSlot = mpsc::Sender<IncomingLink>;
+
+/// What other ranks may open at this worker.
+#[derive(Default)]
+pub(crate) struct Slots {
+    pub(crate) edges: BTreeMap<Edge, EdgeSlot>,
+    pub(crate) links: BTreeMap<Edge, LinkSlot>,
+}
 
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -28,7 +38,7 @@ struct Entry {
 
 struct Waiting {
     plan: Arc<Plan>,
-    slots: BTreeMap<Edge, EdgeSlot>,
+    slots: Slots,
 }
 
 impl Registry {
@@ -42,13 +52,8 @@ impl Registry {
         }
     }
 
-    /// The stages of the epoch are loaded: these edges may come in.
-    pub(crate) fn expect_edges(
-        &self,
-        key: ShardKey,
-        plan: Arc<Plan>,
-        slots: BTreeMap<Edge, EdgeSlot>,
-    ) {
+    /// The stages of the epoch are loaded: these edges and links may come in.
+    pub(crate) fn expect(&self, key: ShardKey, plan: Arc<Plan>, slots: Slots) {
         if let Some(entry) = current(&mut self.replicas(), key) {
             entry.pipeline = Some(Waiting { plan, slots });
         }
@@ -88,8 +93,27 @@ impl Registry {
             let reason = format!("node {} has no edge {from} -> {to} in {key}", peer.short());
             return Err(StreamAnswer::Forbidden { reason });
         }
-        waiting.slots.remove(&edge).ok_or_else(|| StreamAnswer::Forbidden {
+        waiting.slots.edges.remove(&edge).ok_or_else(|| StreamAnswer::Forbidden {
             reason: format!("edge {} -> {} of {key} is open already", edge.from, edge.to),
+        })
+    }
+
+    /// The slot of a link that `peer`, the node of its lower rank, wants to open.
+    pub(crate) fn claim_link(
+        &self,
+        key: ShardKey,
+        link: Edge,
+        peer: NodeId,
+    ) -> Result<LinkSlot, StreamAnswer> {
+        let mut replicas = self.replicas();
+        let entry = fence(&mut replicas, key)?;
+        let Some(waiting) = &entry.pipeline else { return Err(StreamAnswer::NotYet) };
+        let owner = node_of(&waiting.plan, link.from);
+        let slot = waiting.slots.links.get(&link).filter(|_| owner == Some(peer));
+        slot.cloned().ok_or_else(|| {
+            let (from, to) = (link.from, link.to);
+            let reason = format!("node {} has no link {from} -> {to} in {key}", peer.short());
+            StreamAnswer::Forbidden { reason }
         })
     }
 
@@ -126,7 +150,9 @@ fn fence(
 mod tests {
     use protocol::ids::{Digest, RankIndex};
     use protocol::model_spec::{KvType, LayerRange};
-    use protocol::plan::{ActivationType, KvPlan, PlanParts, RankPlan, Share, StagePlan};
+    use protocol::plan::{
+        ActivationType, CollectiveKind, KvPlan, PlanParts, RankPlan, Share, StagePlan,
+    };
 
     use super::*;
 
@@ -144,6 +170,7 @@ mod tests {
         let stage = |n, start| StagePlan {
             layers: LayerRange::new(start, start + 1),
             ranks: vec![RankPlan { node: node(n), device: 0, share: Share::WHOLE }],
+            collective: CollectiveKind::Direct,
         };
         let kv = KvPlan {
             kv_type: KvType::F16,
@@ -168,7 +195,8 @@ mod tests {
         let registry = Registry::default();
         let (slot, taken) = oneshot::channel();
         registry.announce(key(3));
-        registry.expect_edges(key(3), plan(), BTreeMap::from([(EDGE, slot)]));
+        let slots = Slots { edges: BTreeMap::from([(EDGE, slot)]), ..Slots::default() };
+        registry.expect(key(3), plan(), slots);
         (registry, taken)
     }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use engine::collective::Fate;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use protocol::ids::RankIndex;
-use protocol::plan::{Edge, Plan};
+use protocol::ids::{RankIndex, StageIndex};
+use protocol::plan::Edge;
 use protocol::shard::{ReplicaLoad, ShardFailure};
 use protocol::step_batch::StepResult;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,10 +17,10 @@ use super::connect::{OpenEdges, connect};
 use super::edge_reader::{self, Inlet};
 use super::head::{HeadEnd, HeadTask};
 use super::stage_thread::{self, Ended, LoadedStage};
-use super::step::{Outlet, StepInput};
+use super::step::{Outlet, Outlets, StepInput};
 use super::{PipelineContext, PipelineSpec, Stop, edge_writer, in_flight_max};
 use crate::error::WorkerError;
-use crate::shard::ShardEvent;
+use crate::shard::{LocalRank, ShardEvent};
 
 /// A stage thread finishes the step it is in before it gives its stage back.
 const STAGE_END_TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,6 +81,8 @@ struct Running {
     threads: FuturesUnordered<oneshot::Receiver<Ended>>,
     returned: Vec<LoadedStage>,
     head: Option<HeadTask>,
+    /// Of the groups that this worker's ranks are in.
+    fates: BTreeMap<RankIndex, Fate>,
 }
 
 /// The queues between the parts of this worker's share of the ring.
@@ -104,26 +107,38 @@ impl Running {
             queues.stages.insert(loaded.rank.index, sender);
             inputs.push((loaded, receiver));
         }
-        let mut head = None;
-        if let Some(batches) = queues.stages.get(&RankIndex(0)) {
-            let (sender, results) = mpsc::channel(depth);
-            queues.results = Some(sender);
-            head = Some(HeadTask::start(context, spec, batches.clone(), results, load));
-        }
         let mut running = Self {
             edges: JoinSet::new(),
             threads: FuturesUnordered::new(),
             returned: vec![],
-            head,
+            head: None,
+            fates: BTreeMap::new(),
         };
-        let mut outgoing = edges.outgoing;
-        for (loaded, input) in inputs {
-            let outlet = running.outlet(spec, loaded.rank.index, &queues, &mut outgoing)?;
-            running.threads.push(stage_thread::spawn(loaded, input, outlet)?);
+        let OpenEdges { incoming, mut outgoing, mut group } = edges;
+        if queues.stages.contains_key(&RankIndex(0)) {
+            let (sender, results) = mpsc::channel(depth);
+            queues.results = Some(sender);
+            let ranks = spec.plan.ranks_of(StageIndex(0));
+            let batches =
+                ranks.map(|to| running.outlet(spec, RankIndex(0), to, &queues, &mut outgoing));
+            let batches = Outlets(batches.collect::<Result<_, _>>()?);
+            running.head = Some(HeadTask::start(context, spec, batches, results, load));
         }
-        for (edge, incoming) in edges.incoming {
+        for (mut loaded, input) in inputs {
+            let outlets = running.outlets(spec, &loaded.rank, &queues, &mut outgoing)?;
+            let fate = Fate::default();
+            if let Some(mesh) = group.mesh(context, spec, &loaded.rank, &fate) {
+                running.fates.insert(loaded.rank.index, fate);
+                loaded.join(mesh);
+            }
+            running.threads.push(stage_thread::spawn(loaded, input, outlets)?);
+        }
+        for watch in group.watches(spec, &running.fates) {
+            running.edges.spawn(watch);
+        }
+        for (edge, incoming) in incoming {
             let Some(inlet) = queues.inlet(edge) else { continue };
-            let reader = edge_reader::run(incoming, spec.clone(), edge.from, inlet);
+            let reader = edge_reader::run(incoming, spec.clone(), edge, inlet);
             running.edges.spawn(async move { Some(reader.await.to_string()) });
         }
         if let Some(head) = &running.head {
@@ -132,15 +147,40 @@ impl Running {
         Ok(running)
     }
 
-    /// Where the output of a rank goes: a queue of this worker, or an edge with a writer task.
+    /// Where the output of a rank goes. The ranks of a stage hold the same: the first sends it.
+    fn outlets(
+        &mut self,
+        spec: &PipelineSpec,
+        rank: &LocalRank,
+        queues: &Queues,
+        outgoing: &mut BTreeMap<Edge, edge_writer::OutgoingEdge>,
+    ) -> Result<Outlets, WorkerError> {
+        if spec.plan.leader_of(rank.stage) != rank.index {
+            return Ok(Outlets(Vec::new()));
+        }
+        if rank.stage == spec.plan.last_stage() {
+            return match &queues.results {
+                Some(head) => Ok(Outlets(vec![Outlet::Head(head.clone())])),
+                None => {
+                    let back = self.outlet(spec, rank.index, RankIndex(0), queues, outgoing)?;
+                    Ok(Outlets(vec![back]))
+                }
+            };
+        }
+        let next = spec.plan.ranks_of(StageIndex(rank.stage.0 + 1));
+        let outlets = next.map(|to| self.outlet(spec, rank.index, to, queues, outgoing));
+        Ok(Outlets(outlets.collect::<Result<_, _>>()?))
+    }
+
+    /// The way of steps to one rank: a queue of this worker, or an edge with a writer task.
     fn outlet(
         &mut self,
         spec: &PipelineSpec,
         rank: RankIndex,
+        next: RankIndex,
         queues: &Queues,
         outgoing: &mut BTreeMap<Edge, edge_writer::OutgoingEdge>,
     ) -> Result<Outlet, WorkerError> {
-        let next = next_rank(&spec.plan, rank);
         let opened = outgoing.remove(&Edge { from: rank, to: next });
         if let Some(edge) = opened {
             let (sender, receiver) = mpsc::channel(in_flight_max(&spec.plan));
@@ -148,10 +188,7 @@ impl Running {
             self.edges.spawn(async move { writer.await.err().map(|error| error.to_string()) });
             return Ok(Outlet::Edge(sender));
         }
-        let local = match next {
-            RankIndex(0) => queues.results.clone().map(Outlet::Head),
-            next => queues.stages.get(&next).cloned().map(Outlet::NextStage),
-        };
+        let local = queues.stages.get(&next).cloned().map(Outlet::NextStage);
         local.ok_or_else(|| WorkerError::StreamLost {
             node: String::new(),
             reason: format!("no edge was opened from rank {rank} to rank {next}"),
@@ -199,6 +236,10 @@ impl Running {
 
     /// Refuses what is left, closes every edge, and collects the stages.
     async fn take_down(mut self, lost: Option<String>) -> Vec<LoadedStage> {
+        // A rank may be waiting for others, in the middle of a step.
+        for (rank, fate) in &self.fates {
+            fate.end(rank.0 as usize, "its epoch is over".to_owned());
+        }
         if let Some(mut head) = self.head.take() {
             head.end(lost.map_or(HeadEnd::Stop, HeadEnd::Lost));
             head.finish().await;
@@ -226,10 +267,4 @@ impl Queues {
             rank => self.stages.get(&rank).cloned().map(Inlet::Stage),
         }
     }
-}
-
-/// Rank 0 of the next stage, or of the first after the last.
-fn next_rank(plan: &Plan, rank: RankIndex) -> RankIndex {
-    let edges = plan.edges();
-    edges.iter().find(|edge| edge.from == rank).map_or(RankIndex(0), |edge| edge.to)
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use engine::collective::Mesh;
 use engine::{Stage, StageInput, StageOutput};
 use protocol::ids::SequenceId;
 use protocol::step_batch::{StepBatch, StepResult};
 use tokio::sync::{mpsc, oneshot};
 
 use super::lower_priority;
-use super::step::{Outlet, StepInput, StepOutput};
+use super::step::{Outlets, StepInput, StepOutput};
 use crate::device::{Booking, Device};
 use crate::error::WorkerError;
 use crate::shard::LocalRank;
@@ -35,6 +36,16 @@ impl LoadedStage {
     ) -> Self {
         Self { rank, stage, device, _booking: booking, open: BTreeSet::new() }
     }
+
+    /// Computes with the other ranks of its stage until its thread ends.
+    pub(super) fn join(&mut self, group: Mesh) {
+        self.stage.join(Box::new(group));
+    }
+
+    fn is_shared(&self) -> bool {
+        let share = self.rank.plan.share;
+        share.units != share.of
+    }
 }
 
 /// How a stage thread ended.
@@ -48,14 +59,14 @@ pub(super) struct Ended {
 pub(super) fn spawn(
     loaded: LoadedStage,
     input: mpsc::Receiver<StepInput>,
-    outlet: Outlet,
+    outlets: Outlets,
 ) -> Result<oneshot::Receiver<Ended>, WorkerError> {
     let (done, ended) = oneshot::channel();
     let name = format!("stage-{}", loaded.rank.stage);
     let body = move || {
         lower_priority();
         // Nobody may wait any more: then the stage is freed here.
-        let _ = done.send(work(loaded, input, &outlet));
+        let _ = done.send(work(loaded, input, &outlets));
     };
     std::thread::Builder::new().name(name).spawn(body).map_err(WorkerError::Thread)?;
     Ok(ended)
@@ -75,7 +86,20 @@ impl LoadedStage {
     }
 }
 
-fn work(mut loaded: LoadedStage, mut input: mpsc::Receiver<StepInput>, outlet: &Outlet) -> Ended {
+fn work(mut loaded: LoadedStage, input: mpsc::Receiver<StepInput>, outlets: &Outlets) -> Ended {
+    let failure = work_off(&mut loaded, input, outlets).err();
+    if loaded.is_shared() {
+        // The other ranks must not wait for one that is gone.
+        loaded.stage.leave();
+    }
+    Ended { loaded, failure }
+}
+
+fn work_off(
+    loaded: &mut LoadedStage,
+    mut input: mpsc::Receiver<StepInput>,
+    outlets: &Outlets,
+) -> Result<(), String> {
     let first = loaded.rank.stage.0 == 0;
     let stage_label = loaded.rank.stage.to_string();
     while let Some(mut step) = input.blocking_recv() {
@@ -83,19 +107,20 @@ fn work(mut loaded: LoadedStage, mut input: mpsc::Receiver<StepInput>, outlet: &
         loaded.follow(&mut step.batch);
         let device = Arc::clone(&loaded.device);
         let output = {
-            let _turn = device.turn();
+            // A rank that waits for another must not keep a device from the one that is waited
+            // for: those of a group take turns by parallel region instead.
+            let _turn = (!loaded.is_shared()).then(|| device.turn());
             let started = Instant::now();
             let output = run(&mut loaded.stage, step, first, started);
             metrics::histogram!("trireme_stage_compute_seconds", "stage" => stage_label.clone())
                 .record(started.elapsed().as_secs_f64());
             output
         };
-        if let Err(reason) = output.and_then(|output| outlet.pass(output)) {
-            let failure = Some(format!("stage {stage_label}, step {id}: {reason}"));
-            return Ended { loaded, failure };
-        }
+        output
+            .and_then(|output| outlets.pass(output))
+            .map_err(|reason| format!("stage {stage_label}, step {id}: {reason}"))?;
     }
-    Ended { loaded, failure: None }
+    Ok(())
 }
 
 fn run(

@@ -5,7 +5,7 @@ use protocol::step_batch::{StepBatch, StepResult};
 use tokio::sync::mpsc;
 
 /// Input of one stage for one step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StepInput {
     pub(crate) batch: StepBatch,
     /// Compute time of each earlier stage, microseconds.
@@ -15,10 +15,22 @@ pub(crate) struct StepInput {
 }
 
 /// What leaves a stage.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum StepOutput {
     Activations(StepInput),
     Result(StepResult),
+}
+
+/// Every rank of the next stage; nobody behind a rank that is not the first of its stage.
+pub(crate) struct Outlets(pub(crate) Vec<Outlet>);
+
+impl Outlets {
+    /// Never waits.
+    pub(crate) fn pass(&self, output: StepOutput) -> Result<(), String> {
+        let Some((last, others)) = self.0.split_last() else { return Ok(()) };
+        others.iter().try_for_each(|outlet| outlet.pass(output.clone()))?;
+        last.pass(output)
+    }
 }
 
 /// The next place of a stage's output. Every queue holds as many steps as may be in flight, so a
@@ -31,8 +43,7 @@ pub(crate) enum Outlet {
 }
 
 impl Outlet {
-    /// Never waits.
-    pub(crate) fn pass(&self, output: StepOutput) -> Result<(), String> {
+    fn pass(&self, output: StepOutput) -> Result<(), String> {
         match (self, output) {
             (Self::NextStage(next), StepOutput::Activations(step)) => put(next, step),
             (Self::Head(head), StepOutput::Result(result)) => put(head, result),

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use protocol::frame::{Frame, FrameKind};
 use protocol::ids::{Epoch, NodeId, ReplicaId};
-use protocol::node_profile::LinkProfile;
+use protocol::node_profile::{ExchangeProfile, LinkProfile};
 use protocol::stream::StreamHello;
 use protocol::transport::{FrameReader, FrameWriter};
 
+use super::exchange;
 use crate::data_plane::{Opened, PeerPool, next, open, stream_lost};
 use crate::error::WorkerError;
 use crate::shard::ShardKey;
@@ -20,7 +21,7 @@ const BULK_FRAMES: u32 = 8;
 const BULK_BYTES: usize = 256 << 10;
 const DEADLINE: Duration = Duration::from_secs(8);
 /// Probe streams belong to no replica.
-const NO_EPOCH: ShardKey = ShardKey { replica: ReplicaId(0), epoch: Epoch(0) };
+pub(super) const NO_EPOCH: ShardKey = ShardKey { replica: ReplicaId(0), epoch: Epoch(0) };
 
 /// Measures the link to `peer`; a peer that does not answer is reported as not reachable.
 pub(crate) async fn measure(peers: &PeerPool, peer: NodeId) -> LinkProfile {
@@ -32,7 +33,7 @@ pub(crate) async fn measure(peers: &PeerPool, peer: NodeId) -> LinkProfile {
                 _ => format!("no answer within {} s", DEADLINE.as_secs()),
             };
             tracing::warn!(peer = %peer.short(), %reason, "link probe failed");
-            LinkProfile { rtt_seconds: 0.0, bytes_per_second: 0.0, reachable: false }
+            LinkProfile::DOWN
         }
     }
 }
@@ -75,10 +76,18 @@ async fn probe_once(peers: &PeerPool, peer: NodeId) -> Result<LinkProfile, Worke
     // Both directions run at once; the first frame's way there and the last one's way back do not.
     let busy = (started.elapsed().as_secs_f64() - rtt).max(1e-6);
     let bytes = f64::from(BULK_FRAMES) * BULK_BYTES as f64;
-    Ok(LinkProfile { rtt_seconds: rtt, bytes_per_second: bytes / busy, reachable: true })
+    let exchange = ExchangeProfile {
+        direct_seconds: exchange::measure_direct(peers, peer).await,
+        quic_seconds: exchange::measure_quic(&mut writer, &mut reader, &node).await?,
+    };
+    Ok(LinkProfile { exchange, ..LinkProfile::new(rtt, bytes / busy) })
 }
 
-async fn send(writer: &mut FrameWriter, body: Bytes, node: &str) -> Result<(), WorkerError> {
+pub(super) async fn send(
+    writer: &mut FrameWriter,
+    body: Bytes,
+    node: &str,
+) -> Result<(), WorkerError> {
     let ShardKey { replica, epoch } = NO_EPOCH;
     let frame = Frame::with_body(FrameKind::Probe, replica, epoch, &0_u8, body)?;
     writer.send(&frame).await.map_err(|error| stream_lost(node, &error))

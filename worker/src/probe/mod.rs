@@ -1,6 +1,7 @@
 //! Measures what this node can do: memory, compute, and the links to its peers.
 
 mod compute;
+mod exchange;
 mod link;
 mod memory;
 

@@ -24,10 +24,11 @@ pub fn node_of(plan: &Plan, rank: RankIndex) -> Option<NodeId> {
     plan.rank(rank).map(|(_, rank)| rank.node)
 }
 
-/// Other nodes at the far end of an edge of one of this node's ranks, each once.
+/// Other nodes at the far end of an edge, or of a link inside a group, of one of this node's ranks,
+/// each once.
 pub fn neighbours(plan: &Plan, node: NodeId) -> Vec<NodeId> {
     let mut found = Vec::new();
-    for edge in plan.edges() {
+    for edge in plan.edges().into_iter().chain(plan.group_links()) {
         let ends = (node_of(plan, edge.from), node_of(plan, edge.to));
         match ends {
             (Some(from), Some(to)) if from == node && to != node => found.push(to),

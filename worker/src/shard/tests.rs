@@ -3,7 +3,9 @@
 use super::*;
 use protocol::ids::{Digest, Epoch};
 use protocol::model_spec::{KvType, LayerRange};
-use protocol::plan::{ActivationType, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan};
+use protocol::plan::{
+    ActivationType, CollectiveKind, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan,
+};
 
 const ME: u8 = 1;
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,7 +21,7 @@ fn plan(cuts: &[(u8, u32)]) -> Plan {
         let layers = LayerRange::new(start, end);
         start = end;
         let ranks = vec![RankPlan { node: node(n), device: 0, share: Share::WHOLE }];
-        StagePlan { layers, ranks }
+        StagePlan { layers, ranks, collective: CollectiveKind::Direct }
     });
     let stages = stages.collect();
     let kv = KvPlan {

@@ -1,6 +1,7 @@
 //! Workers over real QUIC on loopback, with hand-made plans and a coordinator that is a fake.
 
 mod coordinator;
+mod groups;
 mod lab;
 
 use std::ops::ControlFlow;
@@ -11,7 +12,9 @@ use protocol::control::Role;
 use protocol::generate::{FinishReason, GenerateEvent, Refusal};
 use protocol::ids::{Digest, NodeId, RankIndex, TokenId};
 use protocol::model_spec::{KvType, LayerRange};
-use protocol::plan::{ActivationType, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan};
+use protocol::plan::{
+    ActivationType, CollectiveKind, KvPlan, Plan, PlanParts, RankPlan, Share, StagePlan,
+};
 use protocol::shard::{ShardFailure, ShardState};
 use protocol::stream::{StreamAnswer, StreamHello};
 use protocol::transport::{NodeTls, QuicEndpoint, QuicSettings};
@@ -36,7 +39,8 @@ fn plan(manifest: Digest, cuts: &[(NodeId, u32)]) -> Plan {
     let mut stages = Vec::new();
     for &(node, end) in cuts {
         let ranks = vec![RankPlan { node, device: 0, share: Share::WHOLE }];
-        stages.push(StagePlan { layers: LayerRange::new(start, end), ranks });
+        let (layers, collective) = (LayerRange::new(start, end), CollectiveKind::Direct);
+        stages.push(StagePlan { layers, ranks, collective });
         start = end;
     }
     let activation = ActivationType::F32;

@@ -21,6 +21,9 @@ pub enum Action {
     },
     /// For the first time a head owns the sequence: it is never refused for lack of room any more.
     Accepted,
+    /// The answer goes on in other tensor-parallel shares: from here on its words may not be those
+    /// that an undisturbed run would have had.
+    Reshared,
     Emit(EmittedToken),
     /// The last action, or
     Finish(FinishReason),

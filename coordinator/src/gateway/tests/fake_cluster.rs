@@ -10,7 +10,7 @@ use protocol::frame::{Frame, FrameKind};
 use protocol::generate::{EmittedToken, FinishReason, GenerateEvent, GenerateRequest, Refusal};
 use protocol::ids::{Digest, Epoch, NodeId, ReplicaId, TokenId};
 use protocol::model_spec::KvType;
-use protocol::plan::ActivationType;
+use protocol::plan::{ActivationType, Sharing};
 use protocol::step_batch::TokenLogprobs;
 use tokio::sync::{mpsc, watch};
 
@@ -116,6 +116,7 @@ pub(in crate::gateway) fn target(replica: u64, epoch: u64) -> Target {
             kv_type: KvType::F16,
             activation: ActivationType::F32,
         },
+        sharing: Sharing::default(),
         waiting: 0,
         running: 0,
     }

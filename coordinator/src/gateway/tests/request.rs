@@ -2,8 +2,10 @@
 
 use protocol::generate::{EmittedToken, Refusal};
 use protocol::ids::{Digest, Epoch, NodeId, ReplicaId};
-use protocol::model_spec::KvType;
-use protocol::plan::ActivationType;
+use protocol::model_spec::{KvType, LayerRange};
+use protocol::plan::{
+    ActivationType, CollectiveKind, KvPlan, Plan, PlanParts, RankPlan, Share, Sharing, StagePlan,
+};
 
 use super::*;
 use crate::gateway::router::Shortage;
@@ -35,7 +37,8 @@ fn target(replica: u64, epoch: u64) -> Target {
         activation: ActivationType::F32,
     };
     let (replica, epoch) = (ReplicaId(replica), Epoch(epoch));
-    Target { replica, epoch, node: NodeId([0; 32]), form, waiting: 0, running: 0 }
+    let (node, sharing) = (NodeId([0; 32]), Sharing::default());
+    Target { replica, epoch, node, form, sharing, waiting: 0, running: 0 }
 }
 
 fn route(targets: &[(u64, u64)]) -> Event {
@@ -97,6 +100,55 @@ fn a_ready_replica_gets_the_whole_request() {
     let Action::Submit { request, .. } = &actions[0] else { panic!("{actions:?}") };
     assert_eq!(request.prompt, [1, 2, 3].map(TokenId));
     assert_eq!((request.choice_seed, request.tokens_max, request.resumed), (9, 10, false));
+}
+
+/// The shares of a plan of one stage of as many ranks.
+fn sharing(ranks: u32) -> Sharing {
+    let rank = |start| RankPlan {
+        node: NodeId([start as u8; 32]),
+        device: 0,
+        share: Share { start, units: 1, of: ranks },
+    };
+    let kv = KvPlan {
+        kv_type: KvType::F16,
+        block_size: 16,
+        blocks: 8,
+        context_length: 128,
+        sequences_max: 4,
+        step_tokens_max: 64,
+    };
+    let stage = StagePlan {
+        layers: LayerRange::new(0, 2),
+        ranks: (0..ranks).map(rank).collect(),
+        collective: CollectiveKind::Direct,
+    };
+    let parts = PlanParts {
+        manifest: Digest([1; 32]),
+        layer_count: 2,
+        stages: vec![stage],
+        kv,
+        activation: ActivationType::F32,
+    };
+    Plan::new(parts).expect("valid").sharing()
+}
+
+#[test]
+fn an_answer_that_goes_on_in_other_shares_says_so_once_it_has_words() {
+    let shared = |epoch, ranks| Target { sharing: sharing(ranks), ..target(1, epoch) };
+    let route =
+        |epoch, ranks| Event::Route(Route { targets: vec![shared(epoch, ranks)], shortage: None });
+    for (tokens, ranks, marked) in [(2, 1, true), (2, 2, false), (0, 1, false)] {
+        let mut life = life(10);
+        life.step(route(5, 2), Duration::ZERO);
+        life.step(head(1, (1, 5), GenerateEvent::Accepted), Duration::ZERO);
+        for i in 0..tokens {
+            life.step(head(1, (1, 5), GenerateEvent::Token(token(100 + i))), Duration::ZERO);
+        }
+        life.step(route(6, ranks), Duration::from_millis(1));
+        let actions = life.step(head(2, (1, 6), GenerateEvent::Accepted), Duration::from_millis(2));
+        let says_so = actions.contains(&Action::Reshared);
+        assert_eq!(says_so, marked, "{tokens} tokens, then {ranks} ranks: {actions:?}");
+    }
 }
 
 #[test]
