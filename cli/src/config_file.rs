@@ -22,6 +22,7 @@ pub(crate) struct WorkerFile {
     pub listen: Option<String>,
     pub advertise: Option<String>,
     pub memory_limit: Option<String>,
+    pub devices: Option<String>,
     pub threads: Option<usize>,
     pub packed_cache: Option<String>,
     pub metrics_listen: Option<String>,

@@ -33,6 +33,7 @@ pub(crate) fn profile(memory_usable_bytes: u64) -> NodeProfile {
             memory_usable_bytes,
             memory_bandwidth: 1e10,
             matmul_rate: 1e10,
+            gpu: None,
         }],
         links: BTreeMap::new(),
     }

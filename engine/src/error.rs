@@ -104,3 +104,14 @@ pub enum EngineError {
     #[error("a sequence of {tokens} tokens does not fit the {limit} that are planned")]
     TooLong { tokens: u64, limit: u64 },
 }
+
+impl EngineError {
+    /// Whether a device or the host had no memory left.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::OutOfMemory { .. } => true,
+            Self::Device(said) => said.contains("CUDA_ERROR_OUT_OF_MEMORY"),
+            _ => false,
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod collective;
 pub mod config;
 pub mod error;
 pub mod generate;
+pub mod gpu;
 pub mod memory;
 pub mod stage;
 pub mod weights;

@@ -4,6 +4,8 @@ mod layers;
 mod loading;
 mod output;
 mod place;
+#[cfg(feature = "candle")]
+mod rates;
 
 use protocol::ids::StateSlot;
 use protocol::model_spec::LayerRange;

@@ -1,6 +1,6 @@
 //! Which groups of devices are worth a look, and in what shares.
 
-use protocol::node_profile::LinkProfile;
+use protocol::node_profile::{DeviceKind, LinkProfile};
 use protocol::plan::CollectiveKind;
 
 use crate::cell::{Cell, PARTS, dealt};
@@ -88,13 +88,18 @@ fn groups(cluster: &Cluster, objective: &Objective, devices: &[Device<'_>]) -> V
     found
 }
 
-/// None where two cannot reach each other, or, unless asked for by hand, were not measured.
+/// None where two cannot reach each other, where one takes no shares, or, unless asked for by
+/// hand, where they were not measured.
 fn exchange(
     cluster: &Cluster,
     devices: &[Device<'_>],
     group: &[usize],
     degrees: &Degrees,
 ) -> Option<Exchange> {
+    if !group.iter().all(|device| devices[*device].takes_shares()) {
+        return None;
+    }
+    let nccl = nccl_version(devices, group);
     let mut pairs = Vec::new();
     for (i, &a) in group.iter().enumerate() {
         for &b in &group[i + 1..] {
@@ -102,16 +107,29 @@ fn exchange(
             if *degrees == Degrees::Choose && !there.measured {
                 return None;
             }
-            pairs.push(there);
+            let same_node = devices[a].candidate.node == devices[b].candidate.node;
+            pairs.push(if nccl.is_some() { there.over_nccl(same_node) } else { there });
         }
     }
-    Exchange::of(&pairs, group.len())
+    Exchange::of(&pairs, group.len(), nccl)
+}
+
+/// The version that all ranks have, where NCCL can connect them: each on a GPU of its own.
+fn nccl_version(devices: &[Device<'_>], group: &[usize]) -> Option<u32> {
+    let gpus = group.iter().map(|device| devices[*device].profile.gpu.as_deref());
+    let gpus: Vec<_> = gpus.collect::<Option<_>>()?;
+    let distinct = |i: usize| gpus[i + 1..].iter().all(|other| other.uuid != gpus[i].uuid);
+    let first = gpus.first()?.nccl?;
+    let all = gpus.iter().all(|gpu| gpu.nccl == Some(first)) && (0..gpus.len()).all(distinct);
+    all.then_some(first)
 }
 
 fn pair(cluster: &Cluster, devices: &[Device<'_>], a: usize, b: usize) -> Option<Pair> {
     let link = cluster.link(devices[a].candidate, devices[b].candidate);
     let back = cluster.link(devices[b].candidate, devices[a].candidate);
-    (link.reachable && back.reachable).then(|| of_link(&link))
+    let gpu = [a, b].iter().any(|device| devices[*device].profile.kind == DeviceKind::Cuda);
+    let there = || if gpu { of_link(&link).through_host() } else { of_link(&link) };
+    (link.reachable && back.reachable).then(there)
 }
 
 fn of_link(link: &LinkProfile) -> Pair {

@@ -29,8 +29,7 @@ pub(crate) fn alternatives(
 fn describe(problem: &Problem<'_>, chain: &Chain) -> String {
     let stage = |s: &crate::chain::ChainStage| {
         let members = problem.cells[s.cell].members.iter();
-        let names: Vec<_> =
-            members.map(|m| problem.devices[m.device].candidate.name.as_str()).collect();
+        let names: Vec<_> = members.map(|m| problem.devices[m.device].label()).collect();
         format!("{} {}", names.join("+"), layers(s))
     };
     let places: Vec<String> = chain.stages.iter().map(stage).collect();

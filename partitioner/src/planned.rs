@@ -129,6 +129,7 @@ fn planned_rank(
         node: device.candidate.node,
         name: device.candidate.name.clone(),
         device: device.index,
+        device_name: device.described(),
         share: member.share,
         weight_bytes: bytes.weights,
         kv_bytes,
@@ -149,8 +150,17 @@ fn why(problem: &Problem<'_>, exchange: &Exchange) -> String {
     let chosen = match exchange.kind {
         CollectiveKind::Direct => format!("direct sockets ({direct} per exchange, QUIC {quic})"),
         CollectiveKind::Quic => format!("QUIC ({quic} per exchange, direct sockets {direct})"),
+        CollectiveKind::Nccl => format!(
+            "NCCL {} (not measured, direct sockets {direct}, QUIC {quic})",
+            nccl_name(exchange.nccl.unwrap_or(0))
+        ),
     };
     format!("{chosen}; two of {token:.0} us per layer and token")
+}
+
+/// NCCL writes 2.27.3 as 22703.
+fn nccl_name(version: u32) -> String {
+    format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100)
 }
 
 fn hop_after(problem: &Problem<'_>, chain: &Chain, index: usize) -> f64 {

@@ -1,7 +1,7 @@
 //! A planning task with its tables filled in: what every stage on every device costs.
 
 use protocol::model_spec::ModelSpec;
-use protocol::node_profile::DeviceProfile;
+use protocol::node_profile::{DeviceKind, DeviceProfile};
 
 use crate::candidates;
 use crate::cell::Cell;
@@ -26,6 +26,30 @@ pub(crate) struct Device<'a> {
     pub candidate: &'a Candidate,
     pub index: u32,
     pub profile: &'a DeviceProfile,
+}
+
+impl Device<'_> {
+    /// The node, and which of its devices where it has several: `a1`, `a1/cuda:0`.
+    pub(crate) fn label(&self) -> String {
+        let name = &self.candidate.name;
+        match self.candidate.profile.devices.len() {
+            1 => name.clone(),
+            _ => format!("{name}/{}", self.profile.label()),
+        }
+    }
+
+    /// E.g. `cuda:0 NVIDIA GeForce RTX 3090`; `cpu`.
+    pub(crate) fn described(&self) -> String {
+        match self.profile.kind {
+            DeviceKind::Cpu => self.profile.label(),
+            DeviceKind::Cuda => format!("{} {}", self.profile.label(), self.profile.name),
+        }
+    }
+
+    /// Whether it may be one of several ranks of a stage.
+    pub(crate) fn takes_shares(&self) -> bool {
+        self.profile.gpu.as_ref().is_none_or(|gpu| gpu.shares)
+    }
 }
 
 /// Token ids of a whole batch and their header.

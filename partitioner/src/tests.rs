@@ -6,9 +6,12 @@ use proptest::prelude::*;
 use protocol::ids::{Digest, NodeId};
 use protocol::model_spec::*;
 use protocol::node_profile::*;
+use protocol::plan::CollectiveKind;
 
 use super::*;
 use crate::chain::{Chain, ChainStage};
+
+mod gpus;
 
 const MIB: u64 = 1 << 20;
 
@@ -43,6 +46,7 @@ fn node(id: u8, usable_mib: u64, bandwidth: f64) -> Candidate {
         memory_usable_bytes: usable_mib * MIB,
         memory_bandwidth: bandwidth,
         matmul_rate: 1e12,
+        gpu: None,
     };
     let profile = NodeProfile {
         hostname: format!("host{id}"),

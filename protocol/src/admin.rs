@@ -165,6 +165,9 @@ pub struct RankView {
     pub node: NodeId,
     pub name: String,
     pub device: u32,
+    /// E.g. `cuda:0`; `cpu`.
+    #[serde(default)]
+    pub device_name: String,
     pub share: Share,
     pub state: Option<ShardState>,
     pub weight_bytes: u64,
@@ -269,7 +272,11 @@ pub struct PlannedStage {
 pub struct PlannedRank {
     pub node: NodeId,
     pub name: String,
+    /// Its place among the node's devices.
     pub device: u32,
+    /// As people name it, e.g. `cuda:0 NVIDIA GeForce RTX 3090`; `cpu`.
+    #[serde(default)]
+    pub device_name: String,
     pub share: Share,
     pub weight_bytes: u64,
     pub kv_bytes: u64,

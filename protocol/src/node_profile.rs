@@ -30,8 +30,65 @@ pub struct DeviceProfile {
     pub memory_usable_bytes: u64,
     /// Measured streaming read rate, bytes per second: what a decode step is limited by.
     pub memory_bandwidth: f64,
-    /// Measured f32 multiply-accumulates per second: what a prefill is limited by.
+    /// Measured multiply-accumulates per second, f32 on a CPU, bf16 on a GPU: what a prefill is
+    /// limited by.
     pub matmul_rate: f64,
+    /// Of CUDA devices.
+    #[serde(default)]
+    pub gpu: Option<Box<GpuProfile>>,
+}
+
+/// What is known of a GPU beside its rates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuProfile {
+    /// CUDA's number for it in the worker's process, which counts visible devices only.
+    pub ordinal: u32,
+    /// `GPU-` and 32 hexadecimal digits in groups.
+    pub uuid: String,
+    /// E.g. `8.6`.
+    pub compute_capability: String,
+    /// Version of the NVIDIA driver; empty where it does not tell.
+    pub driver: String,
+    pub pcie: Option<PcieLink>,
+    pub power_limit_watts: Option<u32>,
+    /// When the worker started.
+    pub power_watts: Option<u32>,
+    /// When the worker started.
+    pub temperature_celsius: Option<u32>,
+    /// It computes in the host's memory: what it may take is taken from there.
+    pub unified_memory: bool,
+    pub rates: RatesFrom,
+    /// Whether a rank here may hold a share of a stage.
+    pub shares: bool,
+    /// Version of the NCCL that the worker found; none: its groups exchange through the host.
+    pub nccl: Option<u32>,
+}
+
+/// What the device can carry now; a GPU at rest lowers the generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PcieLink {
+    pub generation: u32,
+    pub lanes: u32,
+}
+
+/// Where the bandwidth and the matrix rate of a GPU are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RatesFrom {
+    /// A short run on the device.
+    Measured,
+    /// Clocks and widths that it names: what it cannot exceed.
+    Clocks,
+}
+
+impl DeviceProfile {
+    /// As people and options name it: `cpu`, `cuda:0`.
+    pub fn label(&self) -> String {
+        match &self.gpu {
+            Some(gpu) => format!("cuda:{}", gpu.ordinal),
+            None => "cpu".to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -47,6 +47,8 @@ pub enum CollectiveKind {
     Direct,
     /// A stream of the nodes' QUIC connection.
     Quic,
+    /// NCCL between GPUs; ranks that cannot all set it up use direct sockets.
+    Nccl,
 }
 
 /// One device of one node, and its share of the stage.

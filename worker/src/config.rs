@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protocol::control::CoordinatorAddress;
 
+use crate::device_choice::DeviceChoice;
 use crate::error::WorkerError;
 use crate::shard::ShardTimeouts;
 
@@ -25,6 +26,10 @@ pub struct Config {
     pub advertise: Vec<String>,
     /// Most resident memory the process may take; `None` is all that is free.
     pub memory_limit: Option<u64>,
+    /// What of the machine is offered to the cluster.
+    pub devices: DeviceChoice,
+    /// As the process has it in its environment, where CUDA reads it.
+    pub cuda_visible_devices: Option<String>,
     /// Compute threads.
     pub threads: usize,
     /// Most bytes of packed weights that are kept on disk, in `packed/`; 0 keeps none.
@@ -71,6 +76,8 @@ impl Config {
             listen,
             advertise: Vec::new(),
             memory_limit: None,
+            devices: DeviceChoice::Auto,
+            cuda_visible_devices: None,
             threads,
             packed_cache_bytes: 0,
             coordinators: Vec::new(),

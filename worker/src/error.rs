@@ -34,11 +34,16 @@ pub enum WorkerError {
     OutOfMemory {
         /// Name of this node.
         node: String,
-        device: u32,
+        /// E.g. `cuda:0 (NVIDIA GeForce RTX 3090)`.
+        device: String,
         needed_bytes: u64,
         free_bytes: u64,
         usable_bytes: u64,
     },
+    #[error("device {device} cannot be used: {reason}")]
+    Device { device: String, reason: String },
+    #[error("no device {device}: this worker finds {found}")]
+    NotThere { device: String, found: String },
     #[error("the plan names device {device}, this node has {devices}")]
     NoSuchDevice { device: u32, devices: usize },
     #[error("the plan has {plan_layers} layers, the model has {model_layers}")]

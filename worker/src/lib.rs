@@ -6,8 +6,10 @@ pub mod config;
 mod control_link;
 mod data_plane;
 mod device;
+pub mod device_choice;
 mod driver;
 pub mod error;
+mod gpu;
 pub mod import;
 pub mod join;
 mod metrics;
@@ -19,5 +21,6 @@ mod start;
 pub mod weight_store;
 
 pub use config::{Config, Timeouts};
+pub use device_choice::DeviceChoice;
 pub use error::WorkerError;
 pub use start::{Worker, run};

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::PackedCache;
+use engine::{PackedCache, Place};
 use protocol::control::{CoordinatorAddress, Registration};
 use protocol::identity::{Identity, IdentityStore};
 use protocol::ids::NodeId;
-use protocol::node_profile::NodeProfile;
+use protocol::node_profile::{DeviceProfile, NodeProfile};
 use protocol::transport::{DirectListener, NodeTls, QuicEndpoint, QuicSettings};
 use sysinfo::Networks;
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ use crate::device::Device;
 use crate::driver::{Driver, OUTCOMES_MAX, Parts};
 use crate::error::WorkerError;
 use crate::pipeline::{PipelineContext, Registry, lower_priority};
+use crate::probe::Probed;
 use crate::weight_store::WeightStore;
 use crate::{metrics, probe};
 
@@ -46,8 +47,8 @@ impl Worker {
         let identity = identity_store.load().map_err(identity_error)?;
         let identity = identity.ok_or(WorkerError::NotJoined)?;
         let coordinators = known_coordinators(&identity_store, &config)?;
-        let profile = measure(&config).await?;
-        let devices = devices(&config, &profile);
+        let Probed { profile, places } = probe(&config).await?;
+        let devices = devices(&config, &profile, places);
         compute_threads(config.threads);
 
         let tls = NodeTls::new(&identity).map_err(|e| WorkerError::Tls(e.to_string()))?;
@@ -152,17 +153,24 @@ fn known_coordinators(
     if known.is_empty() { Err(WorkerError::NoCoordinator) } else { Ok(known) }
 }
 
-async fn measure(config: &Config) -> Result<NodeProfile, WorkerError> {
+async fn probe(config: &Config) -> Result<Probed, WorkerError> {
     let config = config.clone();
-    let probing = tokio::task::spawn_blocking(move || probe::profile(&config));
-    probing.await.map_err(|e| WorkerError::Thread(std::io::Error::other(e)))
+    let probing = tokio::task::spawn_blocking(move || probe::probe(&config));
+    probing.await.map_err(|e| WorkerError::Thread(std::io::Error::other(e)))?
 }
 
-fn devices(config: &Config, profile: &NodeProfile) -> Vec<Arc<Device>> {
-    let ledger = |(index, device): (usize, &protocol::node_profile::DeviceProfile)| {
-        Device::new(config.name.clone(), index as u32, device.memory_usable_bytes)
+fn devices(config: &Config, profile: &NodeProfile, places: Vec<Option<Place>>) -> Vec<Arc<Device>> {
+    let ledger = |(device, place): (&DeviceProfile, Option<Place>)| {
+        let name = match place {
+            Some(_) => format!("{} ({})", device.label(), device.name),
+            None => device.label(),
+        };
+        // In the host's memory, what is called free changes with files that are read.
+        let tells_free = device.gpu.as_ref().is_some_and(|gpu| !gpu.unified_memory);
+        let usable_bytes = device.memory_usable_bytes;
+        Device::new(config.name.clone(), name, usable_bytes, place, tells_free)
     };
-    profile.devices.iter().enumerate().map(ledger).collect()
+    profile.devices.iter().zip(places).map(ledger).collect()
 }
 
 /// Weights are packed each time where the folder cannot be used.

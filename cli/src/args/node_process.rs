@@ -26,6 +26,10 @@ pub(crate) struct Up {
     /// Memory that each worker may take, e.g. 560MB or 2GiB.
     #[arg(long)]
     pub memory_limit: Option<String>,
+    /// What each worker offers, as in `trireme worker --devices`. They share this machine: give
+    /// each its part of a GPU, as in cuda:0=20GiB.
+    #[arg(long, default_value = "cpu")]
+    pub devices: String,
     /// Port of the API; a free one when taken by another program and not asked for.
     #[arg(long)]
     pub port: Option<u16>,
@@ -80,6 +84,11 @@ pub(crate) struct Worker {
     /// Memory that this process may take, mapped pages included, e.g. 560MB or 20GiB.
     #[arg(long)]
     pub memory_limit: Option<String>,
+    /// What of this machine computes: `auto` (every GPU that can be used, else the CPU), `all` (the
+    /// CPU too), or a list, each with a limit of its own if it shall have one:
+    /// cuda:0,cuda:1=20GiB,cpu. GPUs are numbered as CUDA does, after CUDA_VISIBLE_DEVICES.
+    #[arg(long)]
+    pub devices: Option<String>,
     /// Compute threads; all cores when absent.
     #[arg(long)]
     pub threads: Option<usize>,

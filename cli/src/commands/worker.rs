@@ -1,6 +1,6 @@
 //! `trireme worker`: runs a worker until it is told to stop.
 
-use worker::WorkerError;
+use worker::{DeviceChoice, WorkerError};
 
 use super::coordinator::resolve;
 use super::node::host_name;
@@ -22,6 +22,10 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     if let Some(limit) = args.memory_limit.or(file.memory_limit) {
         config.memory_limit = Some(bytes::parse("--memory-limit", &limit)?);
     }
+    if let Some(devices) = args.devices.or(file.devices) {
+        config.devices = devices_of(&devices)?;
+    }
+    config.cuda_visible_devices = cuda_visible_devices();
     if let Some(limit) = args.packed_cache.or(file.packed_cache) {
         config.packed_cache_bytes = bytes::parse("--packed-cache", &limit)?;
     }
@@ -47,4 +51,15 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
             CliError::new(Exit::Failed, "the worker stopped", why, "see the log above")
         }
     })
+}
+
+fn devices_of(text: &str) -> Result<DeviceChoice, CliError> {
+    let size = |size: &str| bytes::parse("--devices", size).ok();
+    DeviceChoice::parse(text, size)
+        .map_err(|why| CliError::usage(format!("--devices is `{text}`"), why))
+}
+
+#[allow(clippy::disallowed_methods, reason = "not our option: CUDA reads it, we say what it hides")]
+fn cuda_visible_devices() -> Option<String> {
+    std::env::var("CUDA_VISIBLE_DEVICES").ok()
 }

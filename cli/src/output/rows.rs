@@ -1,6 +1,7 @@
 //! The columns of each thing that is listed.
 
 use protocol::admin::*;
+use protocol::node_profile::{DeviceKind, DeviceProfile};
 
 use super::Row;
 use super::bytes::human;
@@ -13,6 +14,14 @@ fn dash(text: String) -> String {
 fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<_> = items.into_iter().map(|i| i.to_string()).collect();
     dash(items.join(","))
+}
+
+/// Its name; a GPU with CUDA's number before it.
+fn device(device: &DeviceProfile) -> String {
+    match device.kind {
+        DeviceKind::Cpu => device.name.clone(),
+        DeviceKind::Cuda => format!("{} {}", device.label(), device.name),
+    }
 }
 
 impl Row for NodeView {
@@ -35,7 +44,7 @@ impl Row for NodeView {
             self.name.clone(),
             joined(self.roles.iter().map(|r| r.name())),
             format!("{:?}", self.state).to_lowercase(),
-            joined(devices.map(|d| d.name.clone())),
+            joined(devices.map(device)),
             memory,
             joined(self.shards.iter().map(|s| format!("{}#{} {}", s.model, s.epoch, s.layers))),
         ];
@@ -108,7 +117,7 @@ impl Row for PlannedRow {
         let share = rank.share;
         let mut cells = vec![
             rank.name.clone(),
-            rank.device.to_string(),
+            rank.device_name.clone(),
             self.layers.to_string(),
             if share.units == share.of {
                 "all".to_owned()

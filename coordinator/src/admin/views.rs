@@ -8,6 +8,7 @@ use protocol::admin::{
 use protocol::control::Role;
 use protocol::ids::{NodeId, ReplicaId};
 use protocol::model_spec::LayerRange;
+use protocol::node_profile::DeviceProfile;
 use protocol::plan::RankPlan;
 use protocol::shard::{ShardState, ShardStatus};
 
@@ -158,11 +159,14 @@ fn stages(
     let rank = |layers: LayerRange, rank: &RankPlan| {
         let RankPlan { node, device, share } = *rank;
         let shards = live.nodes.get(&node).map(|n| n.shards.as_slice()).unwrap_or_default();
+        let member = state.members.get(&node);
+        let profile = member.and_then(|m| m.profile.as_ref()?.devices.get(device as usize));
         let same = |s: &&ShardStatus| s.replica == replica && s.epoch == placement.epoch;
         RankView {
             node,
-            name: state.members.get(&node).map_or_else(|| node.short(), |m| m.name.clone()),
+            name: member.map_or_else(|| node.short(), |m| m.name.clone()),
             device,
+            device_name: profile.map(DeviceProfile::label).unwrap_or_default(),
             share,
             state: shards
                 .iter()

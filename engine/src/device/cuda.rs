@@ -1,10 +1,13 @@
-//! Opens a CUDA device, or says what is missing.
+//! Opens a CUDA device, or says what is missing, and asks for its free memory.
 
 use candle_core::Device;
 
 use crate::error::EngineError;
 
 /// Looks for the libraries first: opening a device without them would end the process.
+///
+/// The device has one stream of its own: a stage is loaded by one thread and run by another, and
+/// the default stream would be another one in each.
 pub(crate) fn open(index: usize) -> Result<Device, EngineError> {
     if let Some(library) = crate::kernels::missing_cuda_library() {
         let reason = format!("{library} is not installed");
@@ -13,5 +16,11 @@ pub(crate) fn open(index: usize) -> Result<Device, EngineError> {
     let failed = |error: candle_core::Error| EngineError::NoCuda {
         reason: format!("device {index} does not open: {error}"),
     };
-    Device::new_cuda(index).map_err(failed)
+    Device::new_cuda_with_stream(index).map_err(failed)
+}
+
+/// What no program has taken of the device's memory; none where the driver does not tell.
+pub(crate) fn free_bytes(device: &Device) -> Option<u64> {
+    let stream = device.as_cuda_device().ok()?.cuda_stream();
+    stream.context().mem_get_info().ok().map(|(free, _)| free as u64)
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "candle")]
+use super::rates;
 use crate::error::EngineError;
+use crate::gpu::DeviceRates;
 use crate::kernels::Compute;
 
 /// Threads of this process, or a device.
@@ -33,6 +36,33 @@ impl Device {
 }
 
 impl Place {
+    /// Whether a rank that lives here may hold a share of a stage.
+    pub fn takes_shares(&self) -> bool {
+        matches!(self, Self::Cpu(_))
+    }
+
+    /// What no program has taken of a device's memory; none for the CPU, and where it is not told.
+    pub fn free_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Cpu(_) => None,
+            #[cfg(feature = "cuda")]
+            Self::Device(device) if device.0.is_cuda() => {
+                crate::device::cuda::free_bytes(&device.0)
+            }
+            #[cfg(feature = "candle")]
+            Self::Device(_) => None,
+        }
+    }
+
+    /// Measures a device, in some tenths of a second; none for the CPU.
+    pub fn rates(&self) -> Result<Option<DeviceRates>, EngineError> {
+        match self {
+            Self::Cpu(_) => Ok(None),
+            #[cfg(feature = "candle")]
+            Self::Device(device) => Ok(Some(rates::measure(&device.0)?)),
+        }
+    }
+
     /// By name: `cpu`, or `cuda:N` in a build with CUDA.
     pub fn named(name: &str) -> Result<Self, EngineError> {
         match name.strip_prefix("cuda:").map(str::parse::<usize>) {

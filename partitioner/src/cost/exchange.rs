@@ -18,11 +18,38 @@ pub(crate) struct Pair {
     pub quic_seconds: Option<f64>,
 }
 
+/// Seconds of a copy between a GPU and the host and of the wait for it; assumed, not measured.
+const STAGING_SECONDS: f64 = 15e-6;
+/// Of a small NCCL exchange between GPUs of one machine, and beyond a link's own time between
+/// machines; assumed, not measured.
+const NCCL_LOCAL_SECONDS: f64 = 20e-6;
+const NCCL_SECONDS: f64 = 15e-6;
+/// PCIe 4.0 in 16 lanes; assumed.
+const NCCL_LOCAL_RATE: f64 = 20e9;
+
+impl Pair {
+    /// Values come from a GPU and go back there.
+    pub(crate) fn through_host(self) -> Self {
+        Self { seconds: self.seconds + 2.0 * STAGING_SECONDS, ..self }
+    }
+
+    pub(crate) fn over_nccl(self, same_node: bool) -> Self {
+        if same_node {
+            let (seconds, bytes_per_second) = (NCCL_LOCAL_SECONDS, NCCL_LOCAL_RATE);
+            return Self { seconds, bytes_per_second, kind: CollectiveKind::Nccl, ..self };
+        }
+        let link = self.seconds - 2.0 * STAGING_SECONDS;
+        Self { seconds: link + NCCL_SECONDS, kind: CollectiveKind::Nccl, ..self }
+    }
+}
+
 /// Of a whole group: as slow as its slowest pair.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange {
     pub kind: CollectiveKind,
     pub ranks: usize,
+    /// Version, where the group may use it.
+    pub nccl: Option<u32>,
     /// Of the slowest pair, per transport, of `ExchangeProfile::BYTES`; none: not measured.
     pub direct_seconds: Option<f64>,
     pub quic_seconds: Option<f64>,
@@ -32,13 +59,14 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn of(pairs: &[Pair], ranks: usize) -> Option<Self> {
+    pub(crate) fn of(pairs: &[Pair], ranks: usize, nccl: Option<u32>) -> Option<Self> {
         let slowest = pairs.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
         let rate = pairs.iter().map(|p| p.bytes_per_second).fold(f64::INFINITY, f64::min).max(1.0);
         let bytes = ExchangeProfile::BYTES as f64;
         Some(Self {
             kind: slowest.kind,
             ranks,
+            nccl,
             direct_seconds: slowest.direct_seconds,
             quic_seconds: slowest.quic_seconds,
             latency: (slowest.seconds - bytes / rate).max(0.0),

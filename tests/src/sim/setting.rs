@@ -76,6 +76,7 @@ pub(super) fn registration(index: usize, shards: Vec<ShardStatus>) -> Registrati
         memory_usable_bytes: 3 * LAYER_BYTES + (64 << 20),
         memory_bandwidth: 2e10,
         matmul_rate: 1e11,
+        gpu: None,
     };
     let profile = NodeProfile {
         hostname: format!("worker-{index}"),

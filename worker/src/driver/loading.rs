@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use checkpoint::Manifest;
 use engine::{
-    Compute, EngineError, PackedCache, PackedIdentity, PackedShard, Stage, StageConfig, StageMemory,
+    Compute, EngineError, PackedCache, PackedIdentity, PackedShard, Place, Stage, StageConfig,
+    StageMemory,
 };
 use protocol::ids::Digest;
 use protocol::plan::Plan;
@@ -229,8 +230,11 @@ fn read_stages(
             let done_bytes = before + read;
             progress.report(ShardEvent::LoadProgress { key, done_bytes, total_bytes });
         };
-        let stage = load_stage(weights, manifest, &source, &config, &mut report)
-            .map_err(|error| (load_failure(&error), error.to_string()))?;
+        let loaded = load_stage(weights, device.place(), manifest, &source, &config, &mut report);
+        let stage = loaded.map_err(|error| match device.place() {
+            Some(_) if error.is_out_of_memory() => failed(device.ran_out(booking.bytes())),
+            _ => (load_failure(&error), error.to_string()),
+        })?;
         before += manifest.stage_bytes(config.layers);
         stages.push(LoadedStage::new(rank, stage, device, booking));
     }
@@ -240,11 +244,15 @@ fn read_stages(
 /// Takes the weights from where they are packed already, or packs them, and keeps that if it is to.
 fn load_stage(
     weights: &Weights,
+    place: Option<&Place>,
     manifest: &Manifest,
     source: &LocalSource,
     config: &StageConfig,
     report: &mut dyn FnMut(u64),
 ) -> Result<Stage, EngineError> {
+    if let Some(place) = place {
+        return Stage::load_at(place, manifest, source, config, report);
+    }
     let Some(packed) = &weights.packed else {
         return Stage::load(manifest, source, config, report);
     };

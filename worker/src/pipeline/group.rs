@@ -163,7 +163,9 @@ async fn dial(
     let hello = StreamHello::Group { from: pair.from, to: pair.to };
     let (mut writer, reader) = open_until_there(context, spec, &hello, pair.to).await?;
     let socket = match wanted(spec, pair) {
-        CollectiveKind::Direct => dial_direct(context, spec, &hello, pair).await,
+        CollectiveKind::Direct | CollectiveKind::Nccl => {
+            dial_direct(context, spec, &hello, pair).await
+        }
         CollectiveKind::Quic => None,
     };
     let wire = if socket.is_some() { LinkWire::Direct } else { LinkWire::Stream };

@@ -224,6 +224,7 @@ fn worker_arguments(data_dir: &Path, address: &str, name: &str, args: &Up) -> Ve
     let mut arguments = ["worker", "--data-dir", &data_dir, "--listen", address, "--name", name]
         .map(str::to_owned)
         .to_vec();
+    arguments.extend(["--devices".to_owned(), args.devices.clone()]);
     if let Some(limit) = &args.memory_limit {
         arguments.extend(["--memory-limit".to_owned(), limit.clone()]);
     }
