@@ -7,23 +7,23 @@ use super::CollectiveError;
 /// Shared by a rank and those that watch over its group; a group that has ended stays so.
 #[derive(Clone, Debug, Default)]
 pub struct Fate {
-    lost: Arc<OnceLock<(usize, String)>>,
+    ended: Arc<OnceLock<CollectiveError>>,
 }
 
 impl Fate {
     /// The rank gives up where it waits, at the latest some milliseconds from now. The first
     /// reason stays.
     pub fn end(&self, rank: usize, reason: String) {
-        // A group is lost once.
-        let _ = self.lost.set((rank, reason));
+        self.fail(CollectiveError::RankLost { rank, reason });
     }
 
-    pub(super) fn check(&self) -> Result<(), CollectiveError> {
-        match self.lost.get() {
-            None => Ok(()),
-            Some((rank, reason)) => {
-                Err(CollectiveError::RankLost { rank: *rank, reason: reason.clone() })
-            }
-        }
+    /// Why the group has ended, if it has: what was read from a device since is worth nothing.
+    pub fn check(&self) -> Result<(), CollectiveError> {
+        self.ended.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    pub(super) fn fail(&self, error: CollectiveError) {
+        // A group ends once.
+        let _ = self.ended.set(error);
     }
 }

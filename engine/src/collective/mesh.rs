@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::link::{MESSAGE_VALUES_MAX, Message, MessageHead};
-use super::{Collective, CollectiveError, Fate, Inbox, Link, LinkLost, Outbox};
+use super::{Collective, CollectiveError, Fate, Inbox, Link, LinkLost, Outbox, Seat};
 
 /// Values from which each rank adds up a part: 64 KiB take about as long on 10 Gbit/s as the
 /// second exchange that this costs.
@@ -63,6 +63,15 @@ impl Mesh {
         let mut peers: Vec<_> = links.into_iter().map(peer).collect();
         peers.sort_by_key(|peer| peer.rank);
         Self { rank, peers, calls: 0, patience, fate, sums: Vec::new() }
+    }
+
+    pub(super) fn seat(&self) -> Seat {
+        Seat { rank: self.rank, ranks: self.peers.len() + 1 }
+    }
+
+    #[cfg(any(feature = "nccl", test))]
+    pub(super) fn fate(&self) -> Fate {
+        self.fate.clone()
     }
 
     /// Adds up what all ranks bring, by ascending rank.

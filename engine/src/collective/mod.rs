@@ -4,13 +4,19 @@ mod fate;
 mod link;
 mod local;
 mod mesh;
+mod nccl;
 
 use std::time::Duration;
 
+#[cfg(feature = "candle")]
+use crate::error::EngineError;
 pub use fate::Fate;
 pub use link::{Inbox, Link, LinkLost, Outbox};
 pub use local::{LocalLink, in_process_group, local_links};
 pub use mesh::Mesh;
+#[cfg(feature = "nccl")]
+pub(crate) use nccl::{Buffers, CommState, NcclCalls, NcclFault, UniqueId};
+pub use nccl::{Joined, nccl_version, over_nccl};
 
 /// What a rank calls in the middle of a step; all ranks of the group make the same calls.
 pub trait Collective: Send {
@@ -20,6 +26,25 @@ pub trait Collective: Send {
 
     /// On rank 0, fills `all` with what every rank calls `own`, in the order of ranks.
     fn gather(&mut self, own: &[f32], all: &mut [f32]) -> Result<(), CollectiveError>;
+
+    /// The sums of f32 values on a device, which go through the host unless the group can do
+    /// better. Whoever reads a result from the device asks the group's fate before it counts.
+    #[cfg(feature = "candle")]
+    fn all_reduce_tensor(
+        &mut self,
+        values: &candle_core::Tensor,
+    ) -> Result<candle_core::Tensor, EngineError> {
+        let mut sums = values.flatten_all()?.to_vec1::<f32>()?;
+        self.all_reduce(&mut sums)?;
+        Ok(candle_core::Tensor::from_vec(sums, values.shape(), values.device())?)
+    }
+}
+
+/// A rank's place in its group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    pub(crate) rank: usize,
+    pub(crate) ranks: usize,
 }
 
 /// The group is of no use any more: its epoch is over.
@@ -33,6 +58,8 @@ pub enum CollectiveError {
     Disagree { rank: usize, found: usize, expected: usize },
     #[error("rank {rank} is at call {found} of the group, this rank at {expected}")]
     OutOfStep { rank: usize, found: u32, expected: u32 },
+    #[error("NCCL: {0}")]
+    Nccl(String),
     #[error("a stage that holds a share computes in a group; none was given")]
     NoGroup,
 }

@@ -14,6 +14,9 @@ mod cuda_devices;
 mod cuda_libraries;
 mod kernel_set;
 mod lanes;
+#[cfg(feature = "nccl")]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "GPUs alone use it, beside tests"))]
+mod nccl_library;
 mod numa;
 
 pub use compute::Compute;
@@ -22,3 +25,5 @@ pub(crate) use cuda_devices::cuda_devices;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda_libraries::missing_cuda_library;
 pub use kernel_set::KernelSet;
+#[cfg(feature = "nccl")]
+pub(crate) use nccl_library::NcclLibrary;

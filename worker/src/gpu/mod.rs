@@ -6,6 +6,7 @@ mod readings;
 mod visible;
 
 use engine::Place;
+use engine::collective::nccl_version;
 use engine::gpu::{DeviceRates, GpuFacts, visible_gpus};
 use protocol::node_profile::{DeviceKind, DeviceProfile, GpuProfile, RatesFrom};
 
@@ -34,9 +35,10 @@ pub(crate) fn offered(config: &Config, host_bytes: u64) -> Result<Vec<Offered>, 
     };
     let wanted: Vec<_> = gpus.into_iter().filter(|gpu| config.devices.wants(gpu.name())).collect();
     let sharing = wanted.iter().filter(|gpu| gpu.has_unified_memory()).count();
+    let nccl = (!wanted.is_empty()).then(nccl).flatten();
     let mut offered = Vec::new();
     for gpu in wanted {
-        match open(&gpu, &readings.driver, (host_bytes, sharing), config) {
+        match open(&gpu, &readings.driver, nccl, (host_bytes, sharing), config) {
             Ok(device) => offered.push(device),
             Err(error) if matches!(config.devices, DeviceChoice::Listed(_)) => return Err(error),
             Err(error) => tracing::warn!(gpu = %gpu.facts.name, %error, "not used"),
@@ -49,6 +51,11 @@ impl Gpu {
     fn name(&self) -> DeviceName {
         DeviceName::Cuda(self.facts.ordinal)
     }
+}
+
+fn nccl() -> Option<u32> {
+    let found = nccl_version();
+    found.inspect_err(|missing| tracing::info!(%missing, "groups of GPUs go through the host")).ok()
 }
 
 /// What CUDA shows and what it does not, in the log.
@@ -83,6 +90,7 @@ fn tell_missing(reason: &str, readings: &Readings, visible: Option<&str>) {
 fn open(
     gpu: &Gpu,
     driver: &str,
+    nccl: Option<u32>,
     (host_bytes, sharing): (u64, usize),
     config: &Config,
 ) -> Result<Offered, WorkerError> {
@@ -100,6 +108,7 @@ fn open(
     let mut profile = profile(gpu, driver, measured, usable);
     if let Some(gpu) = &mut profile.gpu {
         gpu.shares = place.takes_shares();
+        gpu.nccl = nccl;
     }
     Ok(Offered { profile, place })
 }

@@ -1,6 +1,7 @@
 //! The ways between the ranks of a tensor-parallel group, opened before the ring: one per pair.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use engine::collective::{Fate, Link, Mesh, local_links};
 use futures::future::{try_join, try_join_all};
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use super::connect::open_until_there;
 use super::registry::LinkSlot;
 use super::{PipelineContext, PipelineSpec};
-use crate::collective::{DirectLink, QuicLink};
+use crate::collective::{DirectLink, QuicLink, interfaces_of};
 use crate::data_plane::{next, stream_lost};
 use crate::error::WorkerError;
 use crate::shard::{LocalRank, node_of};
@@ -35,7 +36,17 @@ const DIRECT_DIALS: u32 = 2;
 pub(super) struct GroupLinks {
     /// By own rank: the other ranks.
     links: BTreeMap<RankIndex, Vec<Way>>,
+    /// This machine's ends of direct sockets.
+    addresses: BTreeSet<IpAddr>,
     watches: Vec<LinkWatch>,
+}
+
+/// The other ranks of a stage, as one of them sees them.
+pub(super) struct Group {
+    pub(super) mesh: Mesh,
+    pub(super) fate: Fate,
+    /// Where the plan names NCCL: the interfaces that lead to the others.
+    pub(super) nccl_interfaces: Option<Vec<String>>,
 }
 
 /// Another rank, and the link to it.
@@ -53,6 +64,7 @@ struct OpenedLink {
     own: RankIndex,
     peer: RankIndex,
     link: Box<dyn Link>,
+    address: Option<IpAddr>,
     watch: Option<(FrameReader, FrameWriter)>,
 }
 
@@ -97,8 +109,9 @@ pub(super) async fn connect(
     }
     let accepts = expected.into_iter().map(|(pair, slot)| accept(spec, pair, slot));
     let (dialled, accepted) = try_join(try_join_all(dials), try_join_all(accepts)).await?;
-    for OpenedLink { own, peer, link, watch } in dialled.into_iter().chain(accepted) {
+    for OpenedLink { own, peer, link, address, watch } in dialled.into_iter().chain(accepted) {
         found.add(own, peer, link);
+        found.addresses.extend(address);
         if let Some((reader, writer)) = watch {
             found.watches.push(LinkWatch { own, peer, reader, writer });
         }
@@ -112,19 +125,22 @@ impl GroupLinks {
     }
 
     /// The group of `rank` as it sees it, unless it is alone in its stage.
-    pub(super) fn mesh(
+    pub(super) fn group(
         &mut self,
         context: &PipelineContext,
         spec: &PipelineSpec,
         rank: &LocalRank,
-        fate: &Fate,
-    ) -> Option<Mesh> {
+    ) -> Option<Group> {
         let links = self.links.remove(&rank.index)?;
         let first = spec.plan.leader_of(rank.stage).0;
         let place = |index: RankIndex| (index.0 - first) as usize;
         let links = links.into_iter().map(|(peer, link)| (place(peer), link)).collect();
+        let fate = Fate::default();
         // Somebody who is alive may compute for long; who is not is noticed by its streams.
-        Some(Mesh::new(place(rank.index), links, fate.clone(), context.timeouts.step))
+        let mesh = Mesh::new(place(rank.index), links, fate.clone(), context.timeouts.step);
+        let nccl = spec.plan.stages()[rank.stage.0 as usize].collective == CollectiveKind::Nccl;
+        let nccl_interfaces = nccl.then(|| interfaces_of(&self.addresses));
+        Some(Group { mesh, fate, nccl_interfaces })
     }
 
     /// For each peer with a socket: resolves when it is gone, after having told the rank's group.
@@ -213,6 +229,7 @@ fn opened(
     streams: (FrameReader, FrameWriter),
 ) -> Result<OpenedLink, WorkerError> {
     let lost = |error| stream_lost("of the group", &error);
+    let address = socket.as_ref().and_then(|socket| socket.local_address().ok()).map(|a| a.ip());
     let (link, watch): (Box<dyn Link>, _) = match socket {
         Some(socket) => (Box::new(DirectLink(socket.into_socket().map_err(lost)?)), Some(streams)),
         None => {
@@ -220,7 +237,7 @@ fn opened(
             (Box::new(QuicLink::new(writer.into_stream(), reader.into_stream())), None)
         }
     };
-    Ok(OpenedLink { own, peer, link, watch })
+    Ok(OpenedLink { own, peer, link, address, watch })
 }
 
 async fn dial_direct(

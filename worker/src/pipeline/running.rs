@@ -126,10 +126,9 @@ impl Running {
         }
         for (mut loaded, input) in inputs {
             let outlets = running.outlets(spec, &loaded.rank, &queues, &mut outgoing)?;
-            let fate = Fate::default();
-            if let Some(mesh) = group.mesh(context, spec, &loaded.rank, &fate) {
-                running.fates.insert(loaded.rank.index, fate);
-                loaded.join(mesh);
+            if let Some(group) = group.group(context, spec, &loaded.rank) {
+                running.fates.insert(loaded.rank.index, group.fate.clone());
+                loaded.join(group);
             }
             running.threads.push(stage_thread::spawn(loaded, input, outlets)?);
         }

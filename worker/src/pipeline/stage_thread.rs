@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use engine::collective::Mesh;
+use engine::collective::{CollectiveError, Fate, Joined, over_nccl};
 use engine::{Stage, StageInput, StageOutput};
 use protocol::ids::SequenceId;
 use protocol::step_batch::{StepBatch, StepResult};
 use tokio::sync::{mpsc, oneshot};
 
+use super::group::Group;
 use super::lower_priority;
 use super::step::{Outlets, StepInput, StepOutput};
 use crate::device::{Booking, Device};
@@ -25,6 +26,9 @@ pub(crate) struct LoadedStage {
     _booking: Booking,
     /// Sequences that an earlier epoch began and did not end: forgotten with the first step.
     open: BTreeSet<SequenceId>,
+    /// The other ranks of its stage, in this epoch.
+    group: Option<Group>,
+    fate: Fate,
 }
 
 impl LoadedStage {
@@ -34,12 +38,31 @@ impl LoadedStage {
         device: Arc<Device>,
         booking: Booking,
     ) -> Self {
-        Self { rank, stage, device, _booking: booking, open: BTreeSet::new() }
+        let (open, group, fate) = (BTreeSet::new(), None, Fate::default());
+        Self { rank, stage, device, _booking: booking, open, group, fate }
     }
 
     /// Computes with the other ranks of its stage until its thread ends.
-    pub(super) fn join(&mut self, group: Mesh) {
-        self.stage.join(Box::new(group));
+    pub(super) fn join(&mut self, group: Group) {
+        self.fate = group.fate.clone();
+        self.group = Some(group);
+    }
+
+    /// On the stage's thread, as the other ranks do it on theirs: NCCL is set up between them.
+    fn meet_group(&mut self) -> Result<(), CollectiveError> {
+        let Some(group) = self.group.take() else { return Ok(()) };
+        let Some(interfaces) = &group.nccl_interfaces else {
+            self.stage.join(Box::new(group.mesh));
+            return Ok(());
+        };
+        let Joined { group, instead } = over_nccl(group.mesh, self.device.place(), interfaces)?;
+        match instead {
+            None => tracing::info!(stage = %self.rank.stage, "the group exchanges over NCCL"),
+            Some(why) => tracing::warn!(stage = %self.rank.stage, %why,
+                "NCCL is not used: the group exchanges through the host"),
+        }
+        self.stage.join(group);
+        Ok(())
     }
 
     fn is_shared(&self) -> bool {
@@ -102,6 +125,7 @@ fn work_off(
 ) -> Result<(), String> {
     let first = loaded.rank.stage.0 == 0;
     let stage_label = loaded.rank.stage.to_string();
+    loaded.meet_group().map_err(|error| format!("stage {stage_label}: {error}"))?;
     while let Some(mut step) = input.blocking_recv() {
         let id = step.batch.step;
         loaded.follow(&mut step.batch);
@@ -116,7 +140,9 @@ fn work_off(
                 .record(started.elapsed().as_secs_f64());
             output
         };
+        let whole = || loaded.fate.check().map_err(|error| error.to_string());
         output
+            .and_then(|output| whole().map(|()| output))
             .and_then(|output| outlets.pass(output))
             .map_err(|reason| format!("stage {stage_label}, step {id}: {reason}"))?;
     }

@@ -105,6 +105,11 @@ impl DirectStream {
         &self.peer
     }
 
+    /// This end of the connection.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.get_ref().0.local_addr()
+    }
+
     pub async fn send(&mut self, frame: &Frame) -> Result<(), TransportError> {
         self.stream.write_all(&frame.encode_head()).await?;
         self.stream.write_all(&frame.body).await?;
