@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds `trireme` with CUDA on a machine that needs neither a GPU nor a CUDA toolkit.
+# Builds `trireme` and the bench `gpu` with CUDA and NCCL on a machine that needs neither a GPU nor a
+# CUDA toolkit.
 #
-#   benches/gpu/build.sh [FOLDER]
+#   benches/gpu/build.sh [FOLDER [tests]]
 #
+# `tests`: the engine's tests too, for a machine with a GPU; run.sh runs them.
 # FOLDER (default: target/cuda) keeps the compiler, which comes from PyPI (105 MB), the patched
 # candle and the build, so that a second run compiles only what changed. The result starts without
 # NVIDIA's libraries and loads them where they are. Kernels are SASS for compute capability 8.0 to
@@ -41,12 +43,17 @@ fi
 # The lock file is that of the unpatched candle.
 cp Cargo.lock "$folder/Cargo.lock.kept"
 trap 'cp "$folder/Cargo.lock.kept" Cargo.lock' EXIT
-CARGO_TARGET_DIR=$folder/build cargo build --release -p cli --features cuda-loading \
-    --config "patch.crates-io.candle-core.path=\"$patched\""
+export CARGO_TARGET_DIR=$folder/build
+patch=(--config "patch.crates-io.candle-core.path=\"$patched\"")
+cargo build --release -p cli -p benches --bin trireme --bin gpu \
+    --features cli/cuda-loading,cli/nccl,benches/cuda-loading,benches/nccl "${patch[@]}"
+if [ "${2:-}" = tests ]; then
+    cargo test --release --no-run -p engine --features cuda-loading,nccl "${patch[@]}"
+fi
 
 program=$folder/build/release/trireme
 echo "built $program"
-if ldd "$program" | grep -E 'libcuda|libcublas|libcurand|libnvrtc'; then
+if ldd "$program" | grep -E 'libcuda|libcublas|libcurand|libnvrtc|libnccl|libnvidia'; then
     echo "it must not need NVIDIA's libraries to start" >&2
     exit 1
 fi

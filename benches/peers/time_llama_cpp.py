@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """llama.cpp as a peer: loads a GGUF once, then times what it is asked on standard input.
 
-  time_llama_cpp.py MODEL.gguf THREADS CONTEXT
+  time_llama_cpp.py MODEL.gguf THREADS CONTEXT [LAYERS_ON_GPU]
 
 Lines in:  prefill TOKENS | decode TOKENS CONTEXT      Lines out: "ready VERSION", then seconds.
 Needs the PyPI package llama-cpp-python, built with native flags:
@@ -29,8 +29,10 @@ def timed(llm, ids, single):
 
 def main():
     path, threads, context = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    llm = llama_cpp.Llama(model_path=path, n_ctx=context, n_batch=512, n_ubatch=512, n_threads=threads,
-                          n_threads_batch=threads, flash_attn=True, use_mmap=True, verbose=False)
+    layers_on_gpu = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    llm = llama_cpp.Llama(model_path=path, n_gpu_layers=layers_on_gpu, n_ctx=context, n_batch=512,
+                          n_ubatch=512, n_threads=threads, n_threads_batch=threads, flash_attn=True,
+                          use_mmap=True, verbose=False)
     vocabulary = llm.n_vocab()
     llm.eval(tokens(8, vocabulary))
     print("ready", llama_cpp.__version__, flush=True)

@@ -4,7 +4,10 @@
 pub mod kernel_set;
 pub mod llama_cpp;
 pub mod machine;
+pub mod process_chain;
 pub mod read_bandwidth;
+pub mod shape_stage;
+pub mod synthetic;
 pub mod whole_model;
 
 use std::time::Duration;

@@ -9,10 +9,12 @@ use protocol::model_spec::Architecture;
 use crate::weight_type::WeightType;
 
 mod gguf_writer;
+mod hollow;
 mod random_blocks;
 mod tiny_vocabulary;
 
 use gguf_writer::{GgufWriter, TensorPlan};
+pub use hollow::{HollowModel, write_hollow_gguf};
 use random_blocks::Random;
 
 /// The shape of a model whose weights are random.
@@ -121,18 +123,22 @@ impl RandomModel {
 ///
 /// Scales are chosen so that activations stay near 1 over any number of layers.
 pub fn write_random_gguf(path: &Path, model: &RandomModel) -> io::Result<()> {
-    let mut header = GgufWriter::default();
-    describe(&mut header, model);
-    tiny_vocabulary::describe(&mut header, model);
     let tensors = plan(model);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut written = header.write(&mut out, &tensors)?;
+    let mut written = header(model).write(&mut out, &tensors)?;
     let mut random = Random::new(model.seed);
     for tensor in &tensors {
         written += gguf_writer::pad(&mut out, written)?;
         written += random_blocks::write(&mut out, tensor, &mut random)?;
     }
     out.flush()
+}
+
+fn header(model: &RandomModel) -> GgufWriter {
+    let mut header = GgufWriter::default();
+    describe(&mut header, model);
+    tiny_vocabulary::describe(&mut header, model);
+    header
 }
 
 fn describe(header: &mut GgufWriter, model: &RandomModel) {

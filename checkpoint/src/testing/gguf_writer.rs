@@ -40,7 +40,7 @@ impl TensorPlan {
         self.shape.iter().product::<u64>() / self.kind.block_elements()
     }
 
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.blocks() * self.kind.block_bytes()
     }
 }
@@ -122,9 +122,14 @@ impl GgufWriter {
     }
 }
 
+/// Where the next tensor begins at the earliest.
+pub(super) fn aligned(written: u64) -> u64 {
+    written.next_multiple_of(ALIGNMENT)
+}
+
 /// Zeroes up to the next aligned offset; returns how many.
 pub(super) fn pad(out: &mut impl Write, written: u64) -> io::Result<u64> {
-    let missing = written.next_multiple_of(ALIGNMENT) - written;
+    let missing = aligned(written) - written;
     out.write_all(&[0; ALIGNMENT as usize][..missing as usize])?;
     Ok(missing)
 }

@@ -9,6 +9,7 @@ use super::agreement::UniqueId;
 use super::calls::*;
 use super::communicator::Communicator;
 use super::setup::connect;
+use super::{Joined, over_nccl};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -182,6 +183,24 @@ fn a_setup_ends_with_its_group() {
     let error = Communicator::open(&library, &[7; 128], seat, &fate, PATIENCE).map(drop);
     assert!(matches!(error, Err(CollectiveError::RankLost { rank: 1, .. })), "{error:?}");
     assert_eq!(library.aborted(), [0]);
+}
+
+#[test]
+fn a_group_without_nccl_says_why_and_adds_up_over_its_links() {
+    let group = in_process_group(2, PATIENCE).into_iter();
+    let ranks: Vec<_> = group.map(|mesh| std::thread::spawn(move || sum_of(mesh))).collect();
+    for rank in ranks {
+        let (sum, instead) = rank.join().expect("no panic");
+        assert_eq!((sum, instead.as_deref()), (3.0, Some("rank 0 of the group has no NCCL")));
+    }
+}
+
+fn sum_of(mesh: Mesh) -> (f32, Option<String>) {
+    let mut values = [1.0 + mesh.seat().rank as f32];
+    // The ranks of this group are on the CPU, whatever the build has.
+    let Joined { mut group, instead } = over_nccl(mesh, None, &[]).expect("whole");
+    group.all_reduce(&mut values).expect("whole");
+    (values[0], instead)
 }
 
 /// The watch looks every 20 ms.
