@@ -1,16 +1,17 @@
 //! Grouped-query attention: projections, norms and rotation of heads around the pages.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use protocol::ids::LayerIndex;
 use protocol::model_spec::{ModelSpec, TemperatureSpec};
 
-use super::feed_forward::sigmoid;
+use super::activation::sigmoid;
 use super::kept_heads::KeptHeads;
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::pages::Pages;
 use super::scores::PagedAttention;
 use super::step::Step;
+use super::target::Target;
 use super::{DeviceResult, bytes_of};
 use crate::error::EngineError;
 use crate::weights::Tensors;
@@ -33,7 +34,7 @@ pub(crate) struct Attention {
 impl Attention {
     pub(super) fn load(
         tensors: &mut Tensors<'_>,
-        device: &Device,
+        target: &Target,
         prefix: &str,
         spec: &ModelSpec,
         layer: LayerIndex,
@@ -43,14 +44,14 @@ impl Attention {
         let asked = if shape.output_gate { 2 * wide } else { wide };
         let window = spec.window_of(layer);
         let mut linear = |part: &str, size, bias| {
-            Linear::load(tensors, device, &format!("{prefix}attn_{part}"), size, bias)
+            Linear::load(tensors, target, &format!("{prefix}attn_{part}"), size, bias)
         };
         let query = linear("q", [asked, hidden], shape.qkv_bias)?;
         let output = linear("output", [hidden, wide], shape.output_bias)?;
         let keeps = spec.kv_layer(layer) == layer;
-        let kept = keeps.then(|| KeptHeads::load(tensors, device, prefix, spec, shape));
+        let kept = keeps.then(|| KeptHeads::load(tensors, target, prefix, spec, shape));
         let (name, dim) = (format!("{prefix}attn_q_norm.weight"), shape.head_dim as usize);
-        let query_norm = shape.qk_norm.then(|| RmsNorm::load(tensors, device, &name, dim, spec));
+        let query_norm = shape.qk_norm.then(|| RmsNorm::load(tensors, target, &name, dim, spec));
         let (kept, query_norm) = (kept.transpose()?, query_norm.transpose()?);
         let heads = shape.heads as usize;
         let sinks = format!("{prefix}attn_sinks.weight");
@@ -58,10 +59,12 @@ impl Attention {
         let heads = PagedAttention {
             heads,
             kv_heads: shape.kv_heads as usize,
-            scale: shape.score_scale().into(),
-            soft_cap: shape.soft_cap.map(f64::from),
+            value_dim: dim,
+            scale: shape.score_scale(),
+            soft_cap: shape.soft_cap,
             window,
-            sinks: sinks.map(|sinks| Tensor::from_vec(sinks, heads, device)).transpose()?,
+            sinks: sinks.map(|sinks| Tensor::from_vec(sinks, heads, &target.device)).transpose()?,
+            target: target.clone(),
         };
         let rotation = usize::from(spec.window_rope.is_some() && window.is_some());
         let (gated, temperature) = (shape.output_gate, shape.temperature);

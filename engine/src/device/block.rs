@@ -10,6 +10,7 @@ use super::pages::Pages;
 use super::per_layer_input::PerLayerInput;
 use super::step::Step;
 use super::{DeviceResult, HostSide};
+use crate::error::EngineError;
 use crate::layers::DeltaNet;
 use crate::models::{BesideExperts, Made, ResidualBlock};
 use crate::workspace::TILE_ROWS;
@@ -29,6 +30,8 @@ pub(crate) enum DeviceAttention {
     Latent(Box<LatentAttention>),
     /// Computed by the CPU's layer: rows go there and come back.
     OnHost(Box<DeltaNet>),
+    /// The rank has none of its heads.
+    Elsewhere,
 }
 
 impl ResidualBlock<OnDevice> {
@@ -39,25 +42,37 @@ impl ResidualBlock<OnDevice> {
         step: &Step,
         (layer, pages): (usize, &Pages),
         host: &mut HostSide<'_>,
-    ) -> DeviceResult {
+    ) -> Result<Tensor, EngineError> {
         let normed = self.attention_norm.forward(x)?;
         let attended = match &self.attention {
             DeviceAttention::Grouped(attention) => attention.forward(&normed, step, pages)?,
             DeviceAttention::Latent(attention) => attention.forward(&normed, step, pages)?,
             DeviceAttention::OnHost(delta) => on_host(delta, &normed, layer, host)?,
+            DeviceAttention::Elsewhere => normed.zeros_like()?,
         };
-        let x = add(x, attended, &self.attention_post_norm)?;
-        let normed = self.ffn_norm.forward(&x)?;
-        let mut produced = self.feed_forward.forward(&normed, &normed)?;
+        let attended = host.all_reduce(attended)?;
+        let (x, normed) = match &self.attention_post_norm {
+            Some(norm) => {
+                let x = norm.add_to(x, &attended)?;
+                let normed = self.ffn_norm.forward(&x)?;
+                (x, normed)
+            }
+            None => self.ffn_norm.forward_sum(x, &attended)?,
+        };
+        let produced = self.feed_forward.forward(&normed, &normed)?;
+        let mut produced = host.all_reduce(produced)?;
         if let Some(beside) = &self.beside {
-            produced = beside.forward(&x, &produced)?;
+            produced = beside.forward(&x, &produced, host)?;
         }
-        let mut x = add(&x, produced, &self.ffn_post_norm)?;
+        let mut x = match &self.ffn_post_norm {
+            Some(norm) => norm.add_to(&x, &produced)?,
+            None => (&x + produced)?,
+        };
         if let Some(input) = &self.per_layer_input {
             x = (&x + input.forward(&x, step, host.rows)?)?;
         }
         match self.output_scale {
-            Some(scale) => x * f64::from(scale),
+            Some(scale) => Ok((x * f64::from(scale))?),
             None => Ok(x),
         }
     }
@@ -67,6 +82,7 @@ impl ResidualBlock<OnDevice> {
             DeviceAttention::Grouped(attention) => attention.bytes(),
             DeviceAttention::Latent(attention) => attention.bytes(),
             DeviceAttention::OnHost(delta) => delta.bytes(),
+            DeviceAttention::Elsewhere => 0,
         };
         let feed_forward: u64 = self.feed_forwards().map(FeedForward::bytes).sum();
         let input = self.per_layer_input.as_ref().map_or(0, PerLayerInput::bytes);
@@ -76,17 +92,15 @@ impl ResidualBlock<OnDevice> {
 
 impl BesideExperts<OnDevice> {
     /// `dense` is what the feed-forward for all rows gives; the result is what both give.
-    fn forward(&self, x: &Tensor, dense: &Tensor) -> DeviceResult {
+    fn forward(
+        &self,
+        x: &Tensor,
+        dense: &Tensor,
+        host: &mut HostSide<'_>,
+    ) -> Result<Tensor, EngineError> {
         let (normed, routed) = (self.norm.forward(x)?, self.router_norm.forward(x)?);
-        let produced = self.experts.forward(&normed, &routed)?;
-        self.dense_post_norm.forward(dense)? + self.post_norm.forward(&produced)?
-    }
-}
-
-fn add(x: &Tensor, y: Tensor, norm: &Option<RmsNorm>) -> DeviceResult {
-    match norm {
-        Some(norm) => x + norm.forward(&y)?,
-        None => x + y,
+        let produced = host.all_reduce(self.experts.forward(&normed, &routed)?)?;
+        Ok(self.post_norm.add_to(&self.dense_post_norm.forward(dense)?, &produced)?)
     }
 }
 

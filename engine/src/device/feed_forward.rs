@@ -1,10 +1,12 @@
 //! The half of a layer behind attention: one gated block for all rows, or experts.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use protocol::model_spec::{Activation, ExpertSpec};
 
-use super::DeviceResult;
+use super::activation::{activate, sigmoid};
 use super::linear::Linear;
+use super::target::Target;
+use super::{DeviceResult, bytes_of};
 use crate::error::EngineError;
 use crate::layers::choose_experts;
 use crate::weights::Tensors;
@@ -20,6 +22,9 @@ pub(crate) struct GatedMlp {
     up: Linear,
     down: Linear,
     activation: Activation,
+    /// 0 on a rank that has no part of it but perhaps the bias.
+    width: usize,
+    target: Target,
 }
 
 pub(crate) struct Experts {
@@ -58,7 +63,7 @@ impl GatedMlp {
     /// Loads `{prefix}ffn_{gate,up,down}{suffix}`.
     pub(super) fn load(
         tensors: &mut Tensors<'_>,
-        device: &Device,
+        target: &Target,
         (prefix, suffix): (&str, &str),
         (hidden, width): (usize, usize),
         activation: Activation,
@@ -66,19 +71,24 @@ impl GatedMlp {
     ) -> Result<Self, EngineError> {
         let mut load = |part: &str, size| {
             let name = format!("{prefix}ffn_{part}{suffix}");
-            Linear::load(tensors, device, &name, size, bias)
+            Linear::load(tensors, target, &name, size, bias)
         };
         Ok(Self {
             gate: load("gate", [width, hidden])?,
             up: load("up", [width, hidden])?,
             down: load("down", [hidden, width])?,
             activation,
+            width,
+            target: target.clone(),
         })
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> DeviceResult {
+        if self.width == 0 {
+            return self.down.forward(x);
+        }
         let (gate, up) = (self.gate.forward(x)?, self.up.forward(x)?);
-        self.down.forward(&activate(self.activation, &gate, &up)?)
+        self.down.forward(&activate(&self.target, self.activation, &gate, &up)?)
     }
 
     fn bytes(&self) -> u64 {
@@ -89,7 +99,7 @@ impl GatedMlp {
 impl Experts {
     pub(super) fn load(
         tensors: &mut Tensors<'_>,
-        device: &Device,
+        target: &Target,
         prefix: &str,
         hidden: usize,
         spec: ExpertSpec,
@@ -97,13 +107,13 @@ impl Experts {
     ) -> Result<Self, EngineError> {
         let count = spec.count as usize;
         let router = format!("{prefix}ffn_gate_inp");
-        let router = Linear::load(tensors, device, &router, [count, hidden], spec.bias)?;
+        let router = Linear::load(tensors, target, &router, [count, hidden], spec.bias)?;
         let bias = format!("{prefix}exp_probs_b.bias");
         let bias = spec.routing.selection_bias.then(|| tensors.vector(&bias, count));
         let selection_bias = bias.transpose()?;
         let mut block = |suffix: &str, width: u32, bias: bool| {
             let size = (hidden, width as usize);
-            GatedMlp::load(tensors, device, (prefix, suffix), size, activation, bias)
+            GatedMlp::load(tensors, target, (prefix, suffix), size, activation, bias)
         };
         let expert = |id| block(&format!(".{id}"), spec.ffn_size, spec.bias);
         let experts = (0..count).map(expert).collect::<Result<_, _>>()?;
@@ -111,7 +121,8 @@ impl Experts {
         let shared = (shared > 0).then(|| block("_shexp", shared, false)).transpose()?;
         let gate = format!("{prefix}ffn_gate_inp_shexp.weight");
         let gate = spec.shared_gate.then(|| tensors.vector(&gate, hidden)).transpose()?;
-        let gate = gate.map(|gate| Tensor::from_vec(gate, (hidden, 1), device)).transpose()?;
+        let gate =
+            gate.map(|gate| Tensor::from_vec(gate, (hidden, 1), &target.device)).transpose()?;
         let scales = format!("{prefix}expert_scales.weight");
         let scales = spec.beside_dense.then(|| tensors.vector(&scales, count)).transpose()?;
         Ok(Self { spec, router, selection_bias, experts, shared, shared_gate: gate, scales })
@@ -143,34 +154,16 @@ impl Experts {
         let Some(shared) = &self.shared else { return Ok(out) };
         let shared = shared.forward(x)?;
         match &self.shared_gate {
-            Some(gate) => out + shared.broadcast_mul(&sigmoid(&x.matmul(gate)?)?)?,
+            Some(gate) => {
+                let gate = self.router.target().rows(x, |x| x.matmul(gate))?;
+                out + shared.broadcast_mul(&sigmoid(&gate)?)?
+            }
             None => out + shared,
         }
     }
 
     fn bytes(&self) -> u64 {
         let experts: u64 = self.experts.iter().chain(&self.shared).map(GatedMlp::bytes).sum();
-        self.router.bytes() + experts
+        self.router.bytes() + experts + self.shared_gate.as_ref().map_or(0, bytes_of)
     }
-}
-
-fn activate(activation: Activation, gate: &Tensor, up: &Tensor) -> DeviceResult {
-    match activation {
-        Activation::Silu => gate.silu()?.mul(up),
-        Activation::GeluTanh => gate.gelu()?.mul(up),
-        Activation::ClampedSwiglu { alpha, limit } => {
-            let (alpha, limit) = (f64::from(alpha), f64::from(limit));
-            let gate = gate.minimum(limit)?;
-            gate.mul(&sigmoid(&(&gate * alpha)?)?)?.mul(&(up.clamp(-limit, limit)? + 1.0)?)
-        }
-    }
-}
-
-pub(super) fn sigmoid(x: &Tensor) -> DeviceResult {
-    (x.neg()?.exp()? + 1.0)?.recip()
-}
-
-/// `cap * tanh(x / cap)`
-pub(super) fn soft_cap(x: &Tensor, cap: f32) -> DeviceResult {
-    (x / f64::from(cap))?.tanh()? * f64::from(cap)
 }

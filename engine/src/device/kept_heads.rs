@@ -1,11 +1,12 @@
 //! What makes the keys and values that a layer keeps.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use protocol::model_spec::{AttentionSpec, ModelSpec};
 
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::rotation::Rotation;
+use super::target::Target;
 use crate::error::EngineError;
 use crate::weights::Tensors;
 
@@ -22,7 +23,7 @@ impl KeptHeads {
     /// Loads `{prefix}attn_{k,v}` and their norms.
     pub(super) fn load(
         tensors: &mut Tensors<'_>,
-        device: &Device,
+        target: &Target,
         prefix: &str,
         spec: &ModelSpec,
         shape: &AttentionSpec,
@@ -31,13 +32,13 @@ impl KeptHeads {
             (shape.head_dim as usize, [shape.key_width() as usize, spec.hidden_size as usize]);
         let mut linear = |part: &str| {
             let name = format!("{prefix}attn_{part}");
-            Linear::load(tensors, device, &name, size, shape.qkv_bias)
+            Linear::load(tensors, target, &name, size, shape.qkv_bias)
         };
         let key = linear("k")?;
         let value = (!shape.values_are_keys).then(|| linear("v")).transpose()?;
         let name = format!("{prefix}attn_k_norm.weight");
-        let key_norm = shape.qk_norm.then(|| RmsNorm::load(tensors, device, &name, dim, spec));
-        let value_norm = shape.value_norm.then(|| RmsNorm::plain(device, dim, spec)).transpose()?;
+        let key_norm = shape.qk_norm.then(|| RmsNorm::load(tensors, target, &name, dim, spec));
+        let value_norm = shape.value_norm.then(|| RmsNorm::plain(target, dim, spec)).transpose()?;
         let count = shape.kv_heads as usize;
         Ok(Self { key, key_norm: key_norm.transpose()?, value, value_norm, count })
     }

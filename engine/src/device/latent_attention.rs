@@ -1,14 +1,16 @@
 //! Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434), in the form that the CPU computes:
 //! queries are carried over to the shared vectors, results carried back.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Tensor};
 use protocol::model_spec::{LatentSpec, ModelSpec};
 
-use super::linear::{Linear, plain};
+use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::pages::Pages;
+use super::placed::place;
 use super::scores::PagedAttention;
 use super::step::Step;
+use super::target::Target;
 use super::{DeviceResult, bytes_of};
 use crate::error::EngineError;
 use crate::weights::Tensors;
@@ -30,17 +32,18 @@ pub(crate) struct LatentAttention {
 impl LatentAttention {
     pub(super) fn load(
         tensors: &mut Tensors<'_>,
-        device: &Device,
+        target: &Target,
         prefix: &str,
         spec: &ModelSpec,
         sizes: LatentSpec,
     ) -> Result<Self, EngineError> {
         let (hidden, heads) = (spec.hidden_size as usize, spec.attention.heads as usize);
+        let first = tensors.first_head();
         let (rank, value) = (sizes.rank as usize, sizes.value_dim as usize);
         let (rest, rotated) = (sizes.plain_dim as usize, sizes.rope_dim as usize);
         let name = |part: &str| format!("{prefix}attn_{part}");
         let width = heads * (rest + rotated);
-        let mut linear = |part: &str, size| Linear::load(tensors, device, &name(part), size, false);
+        let mut linear = |part: &str, size| Linear::load(tensors, target, &name(part), size, false);
         let query = match sizes.query_rank as usize {
             0 => vec![linear("q", [width, hidden])?],
             narrow => vec![linear("q_a", [narrow, hidden])?, linear("q_b", [width, narrow])?],
@@ -48,17 +51,17 @@ impl LatentAttention {
         let squeeze = linear("kv_a_mqa", [rank + rotated, hidden])?;
         let output = linear("output", [hidden, heads * value])?;
         let mut norm = |part: &str, width| {
-            RmsNorm::load(tensors, device, &name(&format!("{part}.weight")), width, spec)
+            RmsNorm::load(tensors, target, &name(&format!("{part}.weight")), width, spec)
         };
         let narrow = sizes.query_rank as usize;
         let query_norm = (narrow > 0).then(|| norm("q_a_norm", narrow)).transpose()?;
         let squeeze_norm = norm("kv_a_norm", rank)?;
         let mut matrix = |part: &str, size: [usize; 2]| -> Result<Tensor, EngineError> {
             let blocks = tensors.blocks(&format!("{}.weight", name(part)), size[0], size[1])?;
-            Ok(plain(&blocks, device)?)
+            Ok(place(&blocks, &target.device)?)
         };
         let (mut to_latent, mut to_value) = (Vec::new(), Vec::new());
-        for head in 0..heads {
+        for head in first..first + heads {
             let keys = format!("k_b.{head}");
             to_latent.push(match sizes.split_keys {
                 true => matrix(&keys, [rank, rest])?.t()?.contiguous()?,
@@ -69,13 +72,14 @@ impl LatentAttention {
         let heads = PagedAttention {
             heads,
             kv_heads: 1,
-            scale: spec.attention.score_scale().into(),
+            value_dim: rank,
+            scale: spec.attention.score_scale(),
             soft_cap: None,
             window: None,
             sinks: None,
+            target: target.clone(),
         };
         let (to_latent, to_value) = (Tensor::stack(&to_latent, 0)?, Tensor::stack(&to_value, 0)?);
-        let (query_norm, sizes) = (query_norm, sizes);
         Ok(Self {
             query,
             query_norm,
@@ -107,10 +111,13 @@ impl LatentAttention {
         let key = squeezed.narrow(1, rank, rotated)?.unsqueeze(1)?;
         let key = rotation.rotate(&key)?.squeeze(1)?;
         pages.store(&step.slots, &Tensor::cat(&[shared, key], 1)?, None)?;
-        let carried = per_head(&query.narrow(2, 0, rest)?, &self.to_latent)?;
+        let target = &self.heads.target;
+        let over = |x: &Tensor| target.rows(x, |x| per_head(x, &self.to_latent));
+        let back = |x: &Tensor| target.rows(x, |x| per_head(x, &self.to_value));
+        let carried = over(&query.narrow(2, 0, rest)?)?;
         let query = Tensor::cat(&[carried, turned], D::Minus1)?;
-        let attended = self.heads.forward(step, pages, &query)?.narrow(2, 0, rank)?;
-        self.output.forward(&per_head(&attended, &self.to_value)?.flatten_from(1)?)
+        let attended = self.heads.forward(step, pages, &query)?;
+        self.output.forward(&back(&attended)?.flatten_from(1)?)
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -1,9 +1,11 @@
 //! Layers on a device of candle's: a CUDA GPU, or its plain CPU device, on which the same code is
 //! tested.
 //!
-//! What a row yields may depend here on the rows beside it: candle's kernels choose by shape. The
-//! residual stream is f32; it crosses to the host at the ends of a stage.
+//! What a row yields may depend here on the rows beside it, since candle's products choose their
+//! kernel by shape; a device that is `deterministic` takes rows one at a time. The residual stream is
+//! f32; it crosses to the host at the ends of a stage, and at the sums over a group's ranks.
 
+mod activation;
 mod attention;
 mod block;
 #[cfg(feature = "cuda")]
@@ -17,17 +19,21 @@ mod norm;
 mod pages;
 mod parts;
 mod per_layer_input;
+mod placed;
+mod plane;
 mod rotation;
 mod scores;
+mod spans;
 mod step;
+mod target;
+mod tiles;
 
 use candle_core::{DType, Tensor};
 use protocol::plan::ActivationType;
 use protocol::step_batch::StepBatch;
 
 use crate::error::EngineError;
-use crate::layers::Rope;
-use crate::layers::RowPlace;
+use crate::layers::{Rope, RowPlace};
 use crate::models::ResidualBlock;
 use crate::state::SlotPool;
 use crate::workspace::TileSpace;
@@ -36,16 +42,19 @@ pub(crate) use head::DeviceHead;
 use pages::Pages;
 pub(crate) use parts::load_layers;
 use step::Step;
+pub(crate) use target::Target;
 
 type DeviceResult = candle_core::Result<Tensor>;
 
 /// The layers of a stage and their pages.
 pub(crate) struct DeviceLayers {
-    device: candle_core::Device,
+    target: Target,
     blocks: Vec<ResidualBlock<OnDevice>>,
     pages: Vec<Pages>,
     block_size: u32,
     activation: ActivationType,
+    /// The layers are a rank's share.
+    shared: bool,
 }
 
 /// What layers need that are computed by the CPU.
@@ -56,6 +65,20 @@ pub(crate) struct HostSide<'a> {
     // [rows, hidden]
     pub(crate) embedded: &'a [f32],
     pub(crate) space: &'a mut TileSpace,
+    /// Whether there are other ranks to add up with.
+    pub(crate) shared: bool,
+}
+
+impl HostSide<'_> {
+    /// The sum of what all ranks of the stage have there.
+    fn all_reduce(&mut self, own: Tensor) -> Result<Tensor, EngineError> {
+        if !self.shared {
+            return Ok(own);
+        }
+        let mut values = own.flatten_all()?.to_vec1::<f32>()?;
+        self.space.group.all_reduce(&mut values)?;
+        Ok(Tensor::from_vec(values, own.shape(), own.device())?)
+    }
 }
 
 impl DeviceLayers {
@@ -75,12 +98,13 @@ impl DeviceLayers {
         if rows == 0 {
             return Ok(());
         }
-        let mut step = Step::of(batch, ropes, self.block_size, &self.device)?;
+        let device = &self.target.device;
+        let mut step = Step::of(batch, ropes, self.block_size, &self.target)?;
         let shape = (rows, hidden.len() / rows);
         let embedded = host.embedded.get(..hidden.len());
-        let embedded = embedded.map(|rows| Tensor::from_slice(rows, shape, &self.device));
+        let embedded = embedded.map(|rows| Tensor::from_slice(rows, shape, device));
         step.embedded = embedded.transpose()?;
-        let mut x = Tensor::from_slice(hidden, shape, &self.device)?;
+        let mut x = Tensor::from_slice(hidden, shape, device)?;
         for (layer, (block, pages)) in self.blocks.iter().zip(&self.pages).enumerate() {
             x = block.forward(&x, &step, (layer, pages), &mut host)?;
             if self.activation == ActivationType::Bf16 {
@@ -89,6 +113,11 @@ impl DeviceLayers {
         }
         hidden.copy_from_slice(&x.flatten_all()?.to_vec1::<f32>()?);
         Ok(())
+    }
+
+    /// Whether the layers are a rank's share.
+    pub(crate) fn shared(&self) -> bool {
+        self.shared
     }
 
     /// Memory of the weights.
@@ -106,3 +135,6 @@ impl From<candle_core::Error> for EngineError {
         Self::Device(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

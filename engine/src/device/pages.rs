@@ -1,21 +1,22 @@
 //! Paged keys and values on the device: a row per slot of each block.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use protocol::ids::LayerIndex;
-use protocol::model_spec::{KvType, ModelSpec, StateKind};
+use protocol::model_spec::{ModelSpec, StateKind};
 use protocol::step_batch::BlockCopy;
 
 use super::DeviceResult;
+use super::plane::Plane;
+use super::target::Target;
 use crate::config::StageConfig;
 use crate::error::EngineError;
 
-/// The pages of one layer; where heads share one vector per position, `values` is none.
+/// The pages of one layer: keys and values, or the vectors that are both, or nothing where a layer
+/// keeps another kind of state or the rank has none of its heads.
 #[derive(Clone)]
 pub(super) struct Pages {
-    // [blocks * block_size, width]
-    keys: Tensor,
-    values: Option<Tensor>,
-    block_size: u32,
+    planes: Vec<Plane>,
+    pub(super) block_size: u32,
 }
 
 impl Pages {
@@ -23,38 +24,45 @@ impl Pages {
     pub(super) fn of_stage(
         spec: &ModelSpec,
         config: &StageConfig,
-        device: &Device,
+        target: &Target,
     ) -> Result<Vec<Self>, EngineError> {
-        let dtype = match config.kv.kv_type {
-            KvType::F32 => DType::F32,
-            KvType::F16 => DType::F16,
-            KvType::Bf16 => DType::BF16,
-            KvType::Q8_0 => {
-                return Err(EngineError::NotOnDevice { what: "keys and values in q8_0" });
-            }
-        };
-        let slots = config.kv.blocks as usize * config.kv.block_size as usize;
-        let first = config.layers.start.0;
+        let (kv, first) = (config.kv, config.layers.start.0);
+        let slots = kv.blocks as usize * kv.block_size as usize;
         let pages = |all: &[Self], layer: u32| -> Result<Self, EngineError> {
             let layer = LayerIndex(layer);
-            if let StateKind::KvOf { layer, .. } = spec.layers[layer.0 as usize].state {
+            let key_width = spec.attention_of(layer).key_width();
+            let widths = match spec.layers[layer.0 as usize].state {
                 // The same memory.
-                return Ok(all[(layer.0 - first) as usize].clone());
-            }
-            let zeros = |width: u64| Tensor::zeros((slots, width as usize), dtype, device);
-            let width = spec.attention_of(layer).key_width();
-            let (key, value) = match spec.layers[layer.0 as usize].state {
-                StateKind::PagedLatent { width } => (u64::from(width), None),
-                _ => (width, Some(width)),
+                StateKind::KvOf { layer, .. } => {
+                    return Ok(all[(layer.0 - first) as usize].clone());
+                }
+                StateKind::Recurrent { .. } => vec![],
+                StateKind::PagedLatent { width } => vec![u64::from(width)],
+                StateKind::PagedKv { .. } if key_width == 0 => vec![],
+                StateKind::PagedKv { .. } => vec![key_width; 2],
             };
-            let values = value.map(zeros).transpose()?;
-            Ok(Self { keys: zeros(key)?, values, block_size: config.kv.block_size })
+            let plane = |width: u64| Plane::new(slots, width as usize, kv.kv_type, target);
+            let planes = widths.into_iter().map(plane).collect::<Result<_, _>>()?;
+            Ok(Self { planes, block_size: kv.block_size })
         };
         let mut all = Vec::with_capacity(config.layers.count() as usize);
         for layer in first..config.layers.end.0 {
             all.push(pages(&all, layer)?);
         }
         Ok(all)
+    }
+
+    /// Keys, or what is both keys and values.
+    pub(super) fn keys(&self) -> candle_core::Result<&Plane> {
+        match self.planes.first() {
+            Some(plane) => Ok(plane),
+            None => candle_core::bail!("a layer without pages attends"),
+        }
+    }
+
+    /// Where they are not the keys.
+    pub(super) fn values(&self) -> Option<&Plane> {
+        self.planes.get(1)
     }
 
     /// Rounds the rows of a step to the pages' type and puts them in their slots (`[rows]`).
@@ -64,15 +72,8 @@ impl Pages {
         keys: &Tensor,
         values: Option<&Tensor>,
     ) -> candle_core::Result<()> {
-        let pairs =
-            [(&self.keys, Some(keys)), (self.values.as_ref().unwrap_or(&self.keys), values)];
-        for (pages, rows) in pairs {
-            let Some(rows) = rows else { continue };
-            let rows = rows.to_dtype(pages.dtype())?.contiguous()?;
-            let index = slots.unsqueeze(1)?.broadcast_as(rows.shape())?.contiguous()?;
-            pages.scatter_set(&index, &rows, 0)?;
-        }
-        Ok(())
+        let rows = std::iter::once(keys).chain(values);
+        self.planes.iter().zip(rows).try_for_each(|(plane, rows)| plane.store(slots, rows))
     }
 
     /// What `slots` (`[positions]`) hold, f32 `[heads, positions, dim]`: keys, and values.
@@ -82,23 +83,24 @@ impl Pages {
         heads: usize,
     ) -> candle_core::Result<(Tensor, Tensor)> {
         let positions = slots.dim(0)?;
-        let of = |pages: &Tensor| -> DeviceResult {
-            let dim = pages.dim(1)? / heads;
-            let rows = pages.index_select(slots, 0)?.to_dtype(DType::F32)?;
-            rows.reshape((positions, heads, dim))?.transpose(0, 1)?.contiguous()
+        let of = |plane: &Plane| -> DeviceResult {
+            let rows = plane.read(slots)?.reshape((positions, heads, plane.width / heads))?;
+            rows.transpose(0, 1)?.contiguous()
         };
-        let keys = of(&self.keys)?;
-        let values = self.values.as_ref().map_or_else(|| Ok(keys.clone()), of)?;
+        let keys = of(self.keys()?)?;
+        let values = self.values().map_or_else(|| Ok(keys.clone()), of)?;
         Ok((keys, values))
     }
 
     /// Copies a whole block.
     pub(super) fn copy(&self, copy: BlockCopy) -> candle_core::Result<()> {
         let size = self.block_size as usize;
-        for pages in std::iter::once(&self.keys).chain(&self.values) {
-            let from = pages.narrow(0, copy.from.0 as usize * size, size)?.copy()?;
-            pages.slice_set(&from, 0, copy.to.0 as usize * size)?;
-        }
-        Ok(())
+        let [from, to] = [copy.from, copy.to].map(|block| block.0 as usize * size);
+        self.planes.iter().try_for_each(|plane| plane.copy(from, to, size))
+    }
+
+    /// Memory of layers that do not read another's.
+    pub(super) fn bytes(&self) -> u64 {
+        self.planes.iter().map(|plane| super::bytes_of(&plane.rows)).sum()
     }
 }

@@ -1,6 +1,5 @@
 //! The parts that recipes are made of, on a device.
 
-use candle_core::Device;
 use protocol::ids::LayerIndex;
 use protocol::model_spec::{Architecture, ModelSpec};
 
@@ -12,6 +11,7 @@ use super::latent_attention::LatentAttention;
 use super::norm::RmsNorm;
 use super::pages::Pages;
 use super::per_layer_input::PerLayerInput;
+use super::target::Target;
 use crate::config::StageConfig;
 use crate::error::EngineError;
 use crate::layers::DeltaNet;
@@ -20,7 +20,7 @@ use crate::weights::Tensors;
 
 /// The layers of `config`, with pages for their state.
 pub(crate) fn load_layers(
-    device: &Device,
+    target: &Target,
     tensors: &mut Tensors<'_>,
     spec: &ModelSpec,
     config: &StageConfig,
@@ -28,22 +28,23 @@ pub(crate) fn load_layers(
     let load = |layer| {
         let layer = LayerIndex(layer);
         let prefix = format!("blk.{layer}.");
-        let mut parts = DeviceParts { tensors, device, spec, layer, prefix };
+        let mut parts = DeviceParts { tensors, target, spec, layer, prefix };
         models::recipe(spec.architecture)(&mut parts)
     };
     let layers = config.layers.start.0..config.layers.end.0;
     Ok(DeviceLayers {
         blocks: layers.map(load).collect::<Result<_, _>>()?,
-        pages: Pages::of_stage(spec, config, device)?,
+        pages: Pages::of_stage(spec, config, target)?,
         block_size: config.kv.block_size,
         activation: config.activation,
-        device: device.clone(),
+        shared: !config.is_whole(),
+        target: target.clone(),
     })
 }
 
 struct DeviceParts<'a, 't> {
     tensors: &'a mut Tensors<'t>,
-    device: &'a Device,
+    target: &'a Target,
     spec: &'a ModelSpec,
     layer: LayerIndex,
     prefix: String,
@@ -54,20 +55,26 @@ impl LayerParts for DeviceParts<'_, '_> {
 
     fn norm(&mut self, part: &str) -> Result<RmsNorm, EngineError> {
         let (name, width) = (format!("{}{part}.weight", self.prefix), self.spec.hidden_size);
-        RmsNorm::load(self.tensors, self.device, &name, width as usize, self.spec)
+        RmsNorm::load(self.tensors, self.target, &name, width as usize, self.spec)
     }
 
     fn attention(&mut self) -> Result<DeviceAttention, EngineError> {
-        Attention::load(self.tensors, self.device, &self.prefix, self.spec, self.layer)
+        if self.spec.attention_of(self.layer).heads == 0 {
+            return Ok(DeviceAttention::Elsewhere);
+        }
+        Attention::load(self.tensors, self.target, &self.prefix, self.spec, self.layer)
             .map(|attention| DeviceAttention::Grouped(Box::new(attention)))
     }
 
     fn latent_attention(&mut self) -> Result<DeviceAttention, EngineError> {
+        if self.spec.attention.heads == 0 {
+            return Ok(DeviceAttention::Elsewhere);
+        }
         let Some(sizes) = self.spec.attention.latent else {
             let (field, expected) = ("latent", "expected the sizes of latent attention");
             return Err(EngineError::BadSpec { field, value: 0, expected });
         };
-        LatentAttention::load(self.tensors, self.device, &self.prefix, self.spec, sizes)
+        LatentAttention::load(self.tensors, self.target, &self.prefix, self.spec, sizes)
             .map(|attention| DeviceAttention::Latent(Box::new(attention)))
     }
 
@@ -76,6 +83,9 @@ impl LayerParts for DeviceParts<'_, '_> {
     }
 
     fn delta_net(&mut self) -> Result<DeviceAttention, EngineError> {
+        if !self.tensors.is_first() {
+            return Ok(DeviceAttention::Elsewhere);
+        }
         let Some(delta) = &self.spec.delta_net else {
             let (field, expected) = ("delta_net", "expected the sizes of delta net layers");
             return Err(EngineError::BadSpec { field, value: 0, expected });
@@ -91,7 +101,7 @@ impl LayerParts for DeviceParts<'_, '_> {
         }
         let size = (spec.hidden_size as usize, spec.ffn_size_of(self.layer) as usize);
         let name = (self.prefix.as_str(), "");
-        GatedMlp::load(self.tensors, self.device, name, size, spec.activation, false)
+        GatedMlp::load(self.tensors, self.target, name, size, spec.activation, false)
             .map(|mlp| FeedForward::Dense(Box::new(mlp)))
     }
 
@@ -106,7 +116,7 @@ impl LayerParts for DeviceParts<'_, '_> {
             return Err(EngineError::BadSpec { field, value: 0, expected });
         };
         let (tensors, prefix) = (&mut *self.tensors, self.prefix.as_str());
-        Experts::load(tensors, self.device, prefix, hidden, experts, spec.activation)
+        Experts::load(tensors, self.target, prefix, hidden, experts, spec.activation)
             .map(|experts| FeedForward::Experts(Box::new(experts)))
     }
 
@@ -116,7 +126,7 @@ impl LayerParts for DeviceParts<'_, '_> {
     }
 
     fn per_layer_input(&mut self) -> Result<Option<PerLayerInput>, EngineError> {
-        let (tensors, device, prefix) = (&mut *self.tensors, self.device, self.prefix.as_str());
+        let (tensors, device, prefix) = (&mut *self.tensors, self.target, self.prefix.as_str());
         let load = || PerLayerInput::load(tensors, device, prefix, self.spec, self.layer);
         (self.spec.per_layer_width > 0).then(load).transpose()
     }

@@ -1,7 +1,7 @@
 //! What a layer gets of each token beside the residual (Gemma 4's small models). Its table stays in
 //! host memory: a row of it is all that a token needs.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use protocol::ids::LayerIndex;
 use protocol::model_spec::ModelSpec;
 
@@ -9,6 +9,7 @@ use super::DeviceResult;
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::step::Step;
+use super::target::Target;
 use crate::error::EngineError;
 use crate::layers::RowPlace;
 use crate::weights::{Matrix, Tensors};
@@ -28,19 +29,19 @@ pub(crate) struct PerLayerInput {
 impl PerLayerInput {
     pub(super) fn load(
         tensors: &mut Tensors<'_>,
-        device: &Device,
+        target: &Target,
         prefix: &str,
         spec: &ModelSpec,
         layer: LayerIndex,
     ) -> Result<Self, EngineError> {
         let (width, hidden) = (spec.per_layer_width as usize, spec.hidden_size as usize);
         let mut linear = |part: &str, size| {
-            Linear::load(tensors, device, &format!("{prefix}{part}"), size, false)
+            Linear::load(tensors, target, &format!("{prefix}{part}"), size, false)
         };
         let projection = linear("per_layer_model_proj", [width, hidden])?;
         let (gate, output) =
             (linear("inp_gate", [width, hidden])?, linear("proj", [hidden, width])?);
-        let mut norm = |name: &str, width| RmsNorm::load(tensors, device, name, width, spec);
+        let mut norm = |name: &str, width| RmsNorm::load(tensors, target, name, width, spec);
         let post_norm = norm(&format!("{prefix}post_norm.weight"), hidden)?;
         let norm = norm("per_layer_proj_norm.weight", width)?;
         let table = tensors.layer_table(layer)?;

@@ -1,9 +1,11 @@
 //! The angles of a step's rows on the device, and the rotation of heads by them.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Tensor};
 use protocol::model_spec::RopeLayout;
 
 use super::DeviceResult;
+use super::target::{Target, threads_for};
+use crate::kernels::cuda::{Argument, Kernel, space};
 use crate::layers::Rope;
 
 /// One of a model's rotations, for the rows of a step.
@@ -12,20 +14,42 @@ pub(super) struct Rotation {
     // [rows, 1, dims / 2]
     cos: Tensor,
     sin: Tensor,
+    target: Target,
 }
 
 impl Rotation {
     /// Of a rope that was filled with the step's positions.
-    pub(super) fn of(rope: &Rope, rows: usize, device: &Device) -> candle_core::Result<Self> {
+    pub(super) fn of(rope: &Rope, rows: usize, target: &Target) -> candle_core::Result<Self> {
         let (cos, sin) = rope.angles();
         let place = |angles: &[f32]| {
-            Tensor::from_slice(angles, (rows, 1, angles.len() / rows.max(1)), device)
+            Tensor::from_slice(angles, (rows, 1, angles.len() / rows.max(1)), &target.device)
         };
-        Ok(Self { layout: rope.layout(), cos: place(cos)?, sin: place(sin)? })
+        let (cos, sin) = (place(cos)?, place(sin)?);
+        Ok(Self { layout: rope.layout(), cos, sin, target: target.clone() })
     }
 
     /// Rotates the first elements of each head in `x` (`[rows, heads, dim]`).
     pub(super) fn rotate(&self, x: &Tensor) -> DeviceResult {
+        if self.target.kernels.are_plain() {
+            return self.rotate_plain(x);
+        }
+        let x = x.contiguous()?;
+        let ((rows, heads, dim), half) = (x.dims3()?, self.cos.dim(2)?);
+        let out = space(x.dims(), DType::F32, &self.target.device)?;
+        let arguments = [
+            Argument::In(&x),
+            Argument::In(&self.cos),
+            Argument::In(&self.sin),
+            Argument::Out,
+            Argument::Int(dim),
+            Argument::Int(half),
+            Argument::Int(usize::from(self.layout == RopeLayout::Interleaved)),
+        ];
+        self.target.launch(Kernel::Rotate, [rows, heads, 1], threads_for(dim), &arguments, &out)?;
+        Ok(out)
+    }
+
+    fn rotate_plain(&self, x: &Tensor) -> DeviceResult {
         let (rows, heads, dim) = x.dims3()?;
         let half = self.cos.dim(2)?;
         let turned = x.narrow(2, 0, 2 * half)?;

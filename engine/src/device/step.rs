@@ -1,10 +1,13 @@
 //! What all layers of a step need to know of its rows, on the device.
 
-use candle_core::{Device, Tensor};
-use protocol::ids::BlockId;
+use std::cell::OnceCell;
+
+use candle_core::Tensor;
 use protocol::step_batch::StepBatch;
 
 use super::rotation::Rotation;
+use super::target::Target;
+use super::tiles::{QUERIES, Tiles};
 use crate::layers::Rope;
 
 /// A checked step batch as the layers see it.
@@ -18,6 +21,15 @@ pub(super) struct Step {
     /// Embedded tokens, where layers make something of them themselves.
     // [rows, hidden]
     pub(super) embedded: Option<Tensor>,
+    /// Of each row.
+    // [rows]
+    pub(super) positions: Tensor,
+    /// Block ids, the sequences' tables beside each other.
+    // [sequences, table_width]
+    pub(super) tables: Tensor,
+    target: Target,
+    /// By the rows of a tile less one.
+    tiles: [OnceCell<Tiles>; QUERIES],
 }
 
 /// The rows of one sequence, which stand together.
@@ -26,9 +38,6 @@ pub(super) struct SequenceStep {
     pub(super) rows: usize,
     /// Position of the first of them.
     pub(super) position: usize,
-    /// The slots of all positions up to the last row's.
-    // [position + rows]
-    pub(super) slots: Tensor,
 }
 
 impl Step {
@@ -36,26 +45,50 @@ impl Step {
         batch: &StepBatch,
         ropes: &[Rope],
         block_size: u32,
-        device: &Device,
+        target: &Target,
     ) -> candle_core::Result<Self> {
-        let rows = batch.token_count();
-        let (mut all, mut sequences) = (Vec::with_capacity(rows), Vec::new());
-        for set in &batch.rows {
-            let table: &[BlockId] = set.block_tables.first().map_or(&[], |table| table);
-            let (position, count) = (set.position as usize, set.tokens.len());
-            let slot = |at: usize| {
-                let at = at as u32;
-                table[(at / block_size) as usize].0 * block_size + at % block_size
-            };
-            let slots: Vec<u32> = (0..position + count).map(slot).collect();
-            all.extend_from_slice(&slots[position..]);
-            let slots = Tensor::from_vec(slots, position + count, device)?;
-            let first_row = all.len() - count;
-            sequences.push(SequenceStep { first_row, rows: count, position, slots });
+        let (rows, device) = (batch.token_count(), &target.device);
+        let blocks = |end: usize| end.div_ceil(block_size as usize);
+        let ends = batch.rows.iter().map(|set| set.position as usize + set.tokens.len());
+        let width = ends.map(blocks).max().unwrap_or(0);
+        let mut tables = vec![0; batch.rows.len() * width];
+        let (mut slots, mut positions) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut sequences = Vec::with_capacity(batch.rows.len());
+        for (set, row) in batch.rows.iter().zip(tables.chunks_exact_mut(width.max(1))) {
+            let table = set.block_tables.first().map_or(&[][..], |table| &table[..]);
+            row.iter_mut().zip(table).for_each(|(place, block)| *place = block.0);
+            let (first, count) = (set.position, set.tokens.len());
+            sequences.push(SequenceStep {
+                first_row: positions.len(),
+                rows: count,
+                position: first as usize,
+            });
+            for at in first..first + count as u32 {
+                positions.push(at);
+                slots.push(row[(at / block_size) as usize] * block_size + at % block_size);
+            }
         }
-        let rotations = ropes.iter().map(|rope| Rotation::of(rope, rows, device));
-        let rotations = rotations.collect::<Result<_, _>>()?;
-        let slots = Tensor::from_vec(all, rows, device)?;
-        Ok(Self { rows, rotations, slots, sequences, embedded: None })
+        let rotations = ropes.iter().map(|rope| Rotation::of(rope, rows, target));
+        Ok(Self {
+            rows,
+            rotations: rotations.collect::<Result<_, _>>()?,
+            slots: Tensor::from_vec(slots, rows, device)?,
+            tables: Tensor::from_vec(tables, (sequences.len(), width), device)?,
+            positions: Tensor::from_vec(positions, rows, device)?,
+            sequences,
+            embedded: None,
+            target: target.clone(),
+            tiles: Default::default(),
+        })
+    }
+
+    /// The rows in tiles of up to `size` rows.
+    pub(super) fn tiles(&self, size: usize) -> candle_core::Result<&Tiles> {
+        let place = &self.tiles[size - 1];
+        if let Some(tiles) = place.get() {
+            return Ok(tiles);
+        }
+        let tiles = Tiles::of(&self.sequences, size, &self.target)?;
+        Ok(place.get_or_init(|| tiles))
     }
 }

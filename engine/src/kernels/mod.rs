@@ -3,6 +3,8 @@
 
 pub(crate) mod attention;
 pub(crate) mod cpu;
+#[cfg(feature = "candle")]
+pub(crate) mod cuda;
 pub(crate) mod delta_rule;
 pub(crate) mod panels;
 

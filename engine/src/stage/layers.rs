@@ -60,7 +60,8 @@ impl Layers {
             #[cfg(feature = "candle")]
             Self::Device(layers) => {
                 let slots = &mut state.slots;
-                let host = HostSide { rows: &places, slots, embedded, space: tile_space };
+                let shared = layers.shared();
+                let host = HostSide { rows: &places, slots, embedded, space: tile_space, shared };
                 layers.run(batch, ropes, hidden, host)?;
             }
         }

@@ -59,7 +59,6 @@ impl Stage {
     ) -> Result<Self, EngineError> {
         let spec = &manifest.spec;
         config.check(spec)?;
-        place.check(config)?;
         let compute = place.compute();
         compute.bind_caller();
         let step_rows = config.kv.step_tokens_max as usize;
@@ -103,14 +102,6 @@ impl Stage {
 }
 
 impl Place {
-    /// What a device cannot do yet is refused before anything is read.
-    fn check(&self, config: &StageConfig) -> Result<(), EngineError> {
-        if self.is_cpu() || config.is_whole() {
-            return Ok(());
-        }
-        Err(EngineError::NotOnDevice { what: "shares of a stage" })
-    }
-
     fn compute(&self) -> &Arc<Compute> {
         match self {
             Self::Cpu(compute) => compute,

@@ -31,7 +31,7 @@ impl Head {
         match self {
             Self::Cpu(head) => head.each_row(asked, hidden, space, each),
             #[cfg(feature = "candle")]
-            Self::Device(head) => head.each_row(asked, hidden, space.0, each),
+            Self::Device(head) => head.each_row(asked, hidden, space, each),
         }
     }
 
@@ -40,7 +40,7 @@ impl Head {
         match self {
             Self::Cpu(head) => head.is_first,
             #[cfg(feature = "candle")]
-            Self::Device(_) => true,
+            Self::Device(head) => head.is_first,
         }
     }
 

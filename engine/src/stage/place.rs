@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "candle")]
 use super::rates;
+#[cfg(feature = "candle")]
+use crate::device::Target;
 use crate::error::EngineError;
 use crate::gpu::DeviceRates;
 use crate::kernels::Compute;
@@ -19,13 +21,25 @@ pub enum Place {
 /// A device of candle's.
 #[cfg(feature = "candle")]
 #[derive(Clone)]
-pub struct Device(pub(crate) candle_core::Device);
+pub struct Device(pub(crate) Target);
 
 #[cfg(feature = "candle")]
 impl Device {
     /// candle's own CPU device: it shows that the layers are right where there is no GPU.
     pub fn candle_cpu() -> Self {
-        Self(candle_core::Device::Cpu)
+        Self(Target::plain(candle_core::Device::Cpu))
+    }
+
+    /// candle's CPU device with the GPU's kernels emulated, to test those; none in a build that
+    /// found no C++ compiler, or has CUDA itself.
+    pub fn emulated() -> Option<Self> {
+        Target::emulated().map(Self)
+    }
+
+    /// What a row yields depends on nothing but its own tokens, at the cost of a pass over the
+    /// weights for every row of a step.
+    pub fn deterministic(self) -> Self {
+        Self(Target { deterministic: true, ..self.0 })
     }
 
     /// The CUDA device with this number; an error where the driver or a library is missing.
@@ -46,8 +60,8 @@ impl Place {
         match self {
             Self::Cpu(_) => None,
             #[cfg(feature = "cuda")]
-            Self::Device(device) if device.0.is_cuda() => {
-                crate::device::cuda::free_bytes(&device.0)
+            Self::Device(device) if device.0.device.is_cuda() => {
+                crate::device::cuda::free_bytes(&device.0.device)
             }
             #[cfg(feature = "candle")]
             Self::Device(_) => None,
@@ -59,7 +73,7 @@ impl Place {
         match self {
             Self::Cpu(_) => Ok(None),
             #[cfg(feature = "candle")]
-            Self::Device(device) => Ok(Some(rates::measure(&device.0)?)),
+            Self::Device(device) => Ok(Some(rates::measure(&device.0.device)?)),
         }
     }
 

@@ -64,11 +64,16 @@ impl<'a> Tensors<'a> {
 
     /// The rank's rows of the head, which is the embedding where the two are tied.
     pub(crate) fn head(&mut self) -> Result<Matrix, EngineError> {
+        let (name, part, shape) = self.head_part();
+        self.part(name, part, shape)
+    }
+
+    fn head_part(&self) -> (&'static str, TensorPart, [u64; 2]) {
         let tied = self.spec.tied_embeddings;
         let name = if tied { "token_embd.weight" } else { "output.weight" };
         let rows = self.slice.vocabulary.clone();
         let part = TensorPart::Rows(rows.start.into()..rows.end.into());
-        self.part(name, part, [rows.len() as u64, self.spec.hidden_size.into()])
+        (name, part, [rows.len() as u64, self.spec.hidden_size.into()])
     }
 
     /// A layer's columns of the table of the layers' own inputs, `[vocabulary, width]`.
@@ -88,8 +93,25 @@ impl<'a> Tensors<'a> {
         columns: usize,
     ) -> Result<Blocks, EngineError> {
         let part = part_of(self.spec, &self.slice, name);
+        self.part_blocks(name, part, [rows as u64, columns as u64])
+    }
+
+    /// As `head`, not packed.
+    #[cfg(feature = "candle")]
+    pub(crate) fn head_blocks(&mut self) -> Result<Blocks, EngineError> {
+        let (name, part, shape) = self.head_part();
+        self.part_blocks(name, part, shape)
+    }
+
+    #[cfg(feature = "candle")]
+    fn part_blocks(
+        &mut self,
+        name: &str,
+        part: TensorPart,
+        shape: [u64; 2],
+    ) -> Result<Blocks, EngineError> {
         let stored = StoredMatrix::find(name, |name| self.entry(name))?;
-        let from = rows::open(stored, part, [rows as u64, columns as u64], self.source)?;
+        let from = rows::open(stored, part, shape, self.source)?;
         let blocks = Blocks::read(&*from)?;
         self.done_bytes += from.stored_bytes();
         (self.progress)(self.done_bytes);

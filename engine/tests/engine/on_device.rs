@@ -4,29 +4,37 @@ use checkpoint::WeightType;
 use engine::{Device, EngineError, Place, Stage, StageConfig, StageInput};
 use protocol::ids::{BlockId, TokenId};
 use protocol::model_spec::{Architecture, KvType};
-use protocol::plan::{ActivationType, Share};
+use protocol::plan::ActivationType;
 use protocol::step_batch::BlockCopy;
 
-use crate::golden_logits::{FIXTURES, check_at};
+use crate::golden_logits::{FIXTURES, check_at, check_logits_at};
 use crate::quantised_logits::{relative_error, widened};
 use crate::random_model::{RandomModel, random_model};
 use crate::running::{BLOCK_SIZE, batch, chain, config, prompt, rows_in};
 use crate::small_specs::small_spec;
 
+/// Where layers are tested: candle's operations on its CPU device, and our kernels, on a GPU where
+/// there is one and else in the emulator.
 #[allow(clippy::print_stdout, reason = "a skipped GPU must be seen")]
-fn place() -> Place {
+pub(crate) fn devices() -> Vec<(&'static str, Device)> {
+    let mut devices = vec![("candle's CPU device", Device::candle_cpu())];
     #[cfg(feature = "cuda")]
     match Device::cuda(0) {
-        Ok(device) => return Place::Device(device),
-        Err(error) => println!("SKIPPED on CUDA, run on candle's CPU device: {error}"),
+        Ok(device) => devices.push(("CUDA", device)),
+        Err(error) => println!("SKIPPED on CUDA: {error}"),
     }
     #[cfg(not(feature = "cuda"))]
-    println!("SKIPPED on CUDA: built without it; run on candle's CPU device");
-    Place::Device(Device::candle_cpu())
+    println!("SKIPPED on CUDA: built without it");
+    match Device::emulated() {
+        Some(device) => devices.push(("emulated kernels", device)),
+        None => println!("SKIPPED in the emulator: this build has none"),
+    }
+    devices
 }
 
-fn load(model: &RandomModel, config: &StageConfig) -> Result<Stage, EngineError> {
-    Stage::load_at(&place(), &model.manifest, model, config, &mut |_| {})
+fn load(device: &Device, model: &RandomModel, config: &StageConfig) -> Result<Stage, EngineError> {
+    let place = Place::Device(device.clone());
+    Stage::load_at(&place, &model.manifest, model, config, &mut |_| {})
 }
 
 fn whole(model: &RandomModel, kv: KvType) -> StageConfig {
@@ -48,7 +56,16 @@ fn logits(stage: &mut Stage, ids: &[TokenId], chunk: usize) -> Vec<f32> {
 #[test]
 fn logits_of_every_family_are_those_of_the_reference_on_a_device() {
     for (name, _) in FIXTURES {
-        check_at(&place(), name, name);
+        check_at(&Place::Device(Device::candle_cpu()), name, name);
+    }
+}
+
+#[test]
+fn logits_of_every_family_are_those_of_the_reference_by_kernels() {
+    for (_, device) in devices().drain(1..) {
+        for (name, _) in FIXTURES {
+            check_logits_at(&Place::Device(device.clone()), name);
+        }
     }
 }
 
@@ -57,49 +74,97 @@ fn every_weight_type_gives_nearly_the_logits_of_its_values_on_a_device() {
     for weight in WeightType::ALL {
         let model = random_model(small_spec(Architecture::Llama, false), weight, 31);
         let ids = prompt(8, 24, 300);
-        let mut stage = load(&model, &whole(&model, KvType::F32)).expect("loads");
         let exact = widened(&model);
         let mut reference = chain(&exact, &[], KvType::F32, ActivationType::F32).remove(0);
-        let error =
-            relative_error(&logits(&mut stage, &ids, 24), &logits(&mut reference, &ids, 24));
-        assert!(error <= 0.02, "{weight}: relative error {error}");
+        let expected = logits(&mut reference, &ids, 24);
+        for (name, device) in devices() {
+            let mut stage = load(&device, &model, &whole(&model, KvType::F32)).expect("loads");
+            let error = relative_error(&logits(&mut stage, &ids, 24), &expected);
+            assert!(error <= 0.02, "{weight} on {name}: relative error {error}");
+        }
     }
 }
 
 #[test]
 fn chunks_and_copied_blocks_give_nearly_the_same_logits_on_a_device() {
-    for architecture in Architecture::ALL {
-        let model = random_model(small_spec(architecture, false), WeightType::F16, 33);
-        let ids = prompt(9, 2 * BLOCK_SIZE as usize, 300);
-        for kv in [KvType::F16, KvType::Bf16, KvType::F32] {
-            let mut stage = load(&model, &whole(&model, kv)).expect("loads");
+    for (name, device) in devices() {
+        let mut kv_types =
+            [KvType::F16, KvType::Bf16, KvType::F32, KvType::Q8_0].into_iter().cycle();
+        for architecture in Architecture::ALL {
+            let model = random_model(small_spec(architecture, false), WeightType::F16, 33);
+            let ids = prompt(9, 2 * BLOCK_SIZE as usize, 300);
+            let kv = kv_types.next().expect("endless");
+            let mut stage = load(&device, &model, &whole(&model, kv)).expect("loads");
             let once = logits(&mut stage, &ids, ids.len());
             let error = relative_error(&logits(&mut stage, &ids, 5), &once);
-            assert!(error <= 1e-3, "{architecture} {kv:?}: {error}");
+            assert!(error <= 1e-3, "{architecture} {kv:?} on {name}: {error}");
+        }
+        let model = random_model(small_spec(Architecture::Llama, false), WeightType::F16, 34);
+        for kv in [KvType::F16, KvType::Q8_0] {
+            let mut stage = load(&device, &model, &whole(&model, kv)).expect("loads");
+            let ids = prompt(10, BLOCK_SIZE as usize, 300);
+            logits(&mut stage, &ids, ids.len());
+            let table = |block| vec![BlockId(block), BlockId(1)];
+            let next = |block| rows_in(0, ids.len(), &[TokenId(7)], table(block));
+            let original = stage.logits(&batch(vec![next(0)]), StageInput::Tokens).expect("runs");
+            let mut step = batch(vec![next(9)]);
+            step.copies.push(BlockCopy { from: BlockId(0), to: BlockId(9) });
+            assert_eq!(stage.logits(&step, StageInput::Tokens).expect("runs"), original, "{name}");
         }
     }
-    let model = random_model(small_spec(Architecture::Llama, false), WeightType::F16, 34);
-    let mut stage = load(&model, &whole(&model, KvType::F16)).expect("loads");
-    let ids = prompt(10, BLOCK_SIZE as usize, 300);
-    logits(&mut stage, &ids, ids.len());
-    let next = |block| rows_in(0, ids.len(), &[TokenId(7)], vec![BlockId(block), BlockId(1)]);
-    let original = stage.logits(&batch(vec![next(0)]), StageInput::Tokens).expect("runs");
-    let mut step = batch(vec![next(9)]);
-    step.copies.push(BlockCopy { from: BlockId(0), to: BlockId(9) });
-    assert_eq!(stage.logits(&step, StageInput::Tokens).expect("runs"), original);
 }
 
 #[test]
-fn what_a_device_cannot_do_yet_is_refused_by_name() {
-    let model = random_model(small_spec(Architecture::Llama, false), WeightType::F16, 35);
-    let share = Share { start: 0, units: 1, of: 2 };
-    let shared = StageConfig { share, ..whole(&model, KvType::F16) };
-    for config in [shared, whole(&model, KvType::Q8_0)] {
-        let error = load(&model, &config).err().expect("refused");
-        assert!(matches!(error, EngineError::NotOnDevice { .. }), "{error}");
-    }
+fn places_that_are_none_are_refused_by_name() {
     for name in ["gpu", "cuda:x", ""] {
         let error = Place::named(name).err().expect("no such place");
         assert!(matches!(error, EngineError::BadPlace { .. }), "{error}");
+    }
+}
+
+/// Logits of `ids` as sequence 0 of batches that `beside` adds rows to, in chunks.
+fn logits_beside(
+    stage: &mut Stage,
+    ids: &[TokenId],
+    chunk: usize,
+    beside: Option<&[TokenId]>,
+) -> Vec<f32> {
+    let mut last = Vec::new();
+    for (i, tokens) in ids.chunks(chunk).enumerate() {
+        let mut sets = vec![rows_in(0, i * chunk, tokens, table())];
+        if let Some(beside) = beside {
+            let tables = |id: u32| (8 * id..8 * id + 8).map(BlockId).collect();
+            sets.insert(0, rows_in(1, 0, beside, tables(1)));
+            sets.push(rows_in(2, 0, &beside[..1], tables(2)));
+        }
+        let own = usize::from(beside.is_some());
+        let mut rows = stage.logits(&batch(sets), StageInput::Tokens).expect("the step runs");
+        last = rows.swap_remove(own);
+    }
+    last
+}
+
+#[test]
+fn a_row_yields_the_same_bits_in_any_batch_on_a_deterministic_device() {
+    // Plain operations multiply scores in shapes that depend on the batch.
+    for (name, device) in devices().drain(1..) {
+        let device = device.deterministic();
+        for architecture in [
+            Architecture::Llama,
+            Architecture::Gemma2,
+            Architecture::Mixtral,
+            Architecture::GptOss,
+            Architecture::DeepseekV3,
+        ] {
+            let model = random_model(small_spec(architecture, false), WeightType::Q8_0, 41);
+            let (ids, beside) = (prompt(12, 20, 300), prompt(13, 5, 300));
+            let mut stage = load(&device, &model, &whole(&model, KvType::F16)).expect("loads");
+            let alone = logits_beside(&mut stage, &ids, ids.len(), None);
+            for (chunk, beside) in [(7, None), (20, Some(&beside[..]))] {
+                let found = logits_beside(&mut stage, &ids, chunk, beside);
+                let same = found.iter().zip(&alone).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{architecture} on {name}, {chunk} rows, {}", beside.is_some());
+            }
+        }
     }
 }

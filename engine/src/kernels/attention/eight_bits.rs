@@ -85,6 +85,13 @@ pub(super) fn widened<'a>(
     })
 }
 
+/// Widens the values of a plane whose positions lie one behind another.
+#[cfg(feature = "candle")]
+pub(crate) fn widen_rows_of(plane: &[u8], out: &mut [f32]) {
+    let (codes, scales) = parts(plane);
+    widen_rows(codes, scales, out);
+}
+
 type Scale = [u8; 2];
 
 fn parts(plane: &[u8]) -> (&[u8], &[Scale]) {

@@ -18,6 +18,8 @@ use protocol::ids::BlockId;
 use super::KernelSet;
 use super::cpu;
 use compiled::{Pass, passes};
+#[cfg(feature = "candle")]
+pub(crate) use eight_bits::widen_rows_of;
 pub(crate) use eight_bits::{plane_bytes, spread_key, store_row};
 pub(crate) use paged_head::{Elements, KEY_GROUP, PagedHead};
 
