@@ -86,20 +86,10 @@ fn of_tensor<'a>(
     part: TensorPart,
     find: impl Fn(&str) -> Option<&'a TensorEntry>,
 ) -> Result<u64, StorageError> {
-    let length = |range: std::ops::Range<u64>| range.end.saturating_sub(range.start);
-    let [rows, columns] = tensor.shape[..] else {
-        let floats = match part {
-            TensorPart::Whole => tensor.shape.iter().product(),
-            TensorPart::Rows(range) | TensorPart::Columns(range) => length(range),
-            TensorPart::Nothing => 0,
-        };
-        return Ok(floats * 4);
-    };
-    let [rows, columns] = match part {
-        TensorPart::Whole => [rows, columns],
-        TensorPart::Rows(range) => [length(range), columns],
-        TensorPart::Columns(range) => [rows, length(range)],
-        TensorPart::Nothing => return Ok(0),
+    let [rows, columns] = match shape_of(tensor, part) {
+        PartShape::Vector(floats) => return Ok(floats * 4),
+        PartShape::Nothing => return Ok(0),
+        PartShape::Matrix(shape) => shape,
     };
     let stored = StoredMatrix::find(&tensor.name, find)?;
     let order = match stored.form {
@@ -107,4 +97,26 @@ fn of_tensor<'a>(
         _ => 0,
     };
     Ok(stored.packed_type().panel_bytes(rows, columns).saturating_add(order))
+}
+
+/// What a part of a tensor is.
+pub(crate) enum PartShape {
+    Nothing,
+    Vector(u64),
+    /// Rows and columns.
+    Matrix([u64; 2]),
+}
+
+pub(crate) fn shape_of(tensor: &ExpectedTensor, part: TensorPart) -> PartShape {
+    let length = |range: std::ops::Range<u64>| range.end.saturating_sub(range.start);
+    match (&tensor.shape[..], part) {
+        (_, TensorPart::Nothing) => PartShape::Nothing,
+        (&[rows, columns], TensorPart::Whole) => PartShape::Matrix([rows, columns]),
+        (&[_, columns], TensorPart::Rows(range)) => PartShape::Matrix([length(range), columns]),
+        (&[rows, _], TensorPart::Columns(range)) => PartShape::Matrix([rows, length(range)]),
+        (shape, TensorPart::Whole) => PartShape::Vector(shape.iter().product()),
+        (_, TensorPart::Rows(range) | TensorPart::Columns(range)) => {
+            PartShape::Vector(length(range))
+        }
+    }
 }

@@ -6,6 +6,7 @@ pub mod error;
 mod families;
 mod gguf;
 mod held;
+mod held_on_device;
 mod hugging_face;
 mod layout;
 pub mod manifest;
@@ -26,6 +27,7 @@ use protocol::model_spec::ModelSpec;
 
 pub use error::CheckpointError;
 pub use held::held_bytes;
+pub use held_on_device::{HeldMatrix, held_on_device};
 pub use layout::{ExpectedTensor, expected_tensors};
 pub use manifest::{ChunkEntry, FileEntry, Manifest};
 pub use shard::{TensorPart, part_of};

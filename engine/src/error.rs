@@ -58,6 +58,8 @@ pub enum EngineError {
          alone cannot be loaded, take whole stages or another file"
     )]
     OrderedColumns { name: String, columns: u64 },
+    #[error("{device} has {free} bytes free, the stage needs {needed}")]
+    DeviceFull { device: String, needed: u64, free: u64 },
     #[error("no memory for {bytes} bytes of {what}")]
     OutOfMemory { what: &'static str, bytes: u64 },
 
@@ -109,7 +111,7 @@ impl EngineError {
     /// Whether a device or the host had no memory left.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
-            Self::OutOfMemory { .. } => true,
+            Self::OutOfMemory { .. } | Self::DeviceFull { .. } => true,
             Self::Device(said) => said.contains("CUDA_ERROR_OUT_OF_MEMORY"),
             _ => false,
         }

@@ -6,6 +6,7 @@ use protocol::model_spec::LayerRange;
 use crate::config::StageConfig;
 use crate::error::EngineError;
 use crate::kernels::Compute;
+use crate::stage::Place;
 use crate::workspace::Workspace;
 
 /// Bytes of each kind.
@@ -32,6 +33,24 @@ impl StageMemory {
             kv: spec.of_slice(&spec.slice(config.share)).state_bytes(config.layers, &config.kv),
             workspace: Workspace::bytes(spec, config, Compute::of_process().threads()),
         })
+    }
+
+    /// As `estimate`, of the memory that is `place`'s own: of a device's what lies there, not what
+    /// the stage keeps on the host beside it.
+    pub fn estimate_at(
+        place: &Place,
+        manifest: &Manifest,
+        config: &StageConfig,
+    ) -> Result<Self, EngineError> {
+        match place {
+            Place::Cpu(compute) => {
+                let told = Self::estimate(manifest, config)?;
+                let workspace = Workspace::bytes(&manifest.spec, config, compute.threads());
+                Ok(Self { workspace, ..told })
+            }
+            #[cfg(feature = "candle")]
+            Place::Device(device) => Ok(crate::device::memory(&device.0, manifest, config)?),
+        }
     }
 
     pub fn total(&self) -> u64 {

@@ -121,10 +121,7 @@ impl Stage {
         let samples = &mut self.lists.samples;
         samples.clear();
         let space = (&mut self.workspace.logits, &mut self.workspace.tile);
-        output.head.each_row(&asked, hidden, space, &mut |at, logits| {
-            samples.push(sampler.sample(at, logits)?);
-            Ok(())
-        })?;
+        output.head.sample(&asked, hidden, space, (sampler, samples))?;
         self.lists.keep_asked(asked);
         Ok(StageOutput::Samples(&self.lists.samples))
     }

@@ -115,4 +115,9 @@ pub(crate) struct Generate {
     /// Where the layers are computed: `cpu`, or `cuda:N` in a build with CUDA.
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// On a GPU too, let a token follow from the tokens before it alone, whatever is computed
+    /// beside it: products take one row at a time, which makes long prompts slow. The CPU always
+    /// does so
+    #[arg(long)]
+    pub deterministic: bool,
 }

@@ -40,8 +40,11 @@ pub(crate) async fn run(args: Generate, output: &Output) -> Result<(), CliError>
 }
 
 fn generate(args: &Generate, quiet: bool) -> Result<String, CliError> {
-    let place = Place::named(&args.device)
+    let mut place = Place::named(&args.device)
         .map_err(|e| CliError::usage(format!("--device is {}", args.device), e.to_string()))?;
+    if args.deterministic {
+        place = place.deterministic();
+    }
     let folder = tempfile::tempdir().map_err(|e| CliError::internal(&e.to_string()))?;
     let path: PathBuf = match &args.model {
         Some(path) => path.clone(),
@@ -120,7 +123,7 @@ fn load(
     let packed = packed.map(|folder| Packed::open(folder, &manifest, checkpoint, &config));
     let packed = packed.transpose()?;
     let source = FileSource::open(&checkpoint.files).map_err(|e| e.to_string())?;
-    let needed = StageMemory::estimate(&manifest, &config).map_err(|e| e.to_string())?;
+    let needed = StageMemory::estimate_at(place, &manifest, &config).map_err(|e| e.to_string())?;
     let place = match place {
         Place::Cpu(_) => Place::Cpu(Compute::for_stage(needed.total())),
         #[allow(unreachable_patterns, reason = "a build without devices has no other place")]

@@ -77,12 +77,12 @@ impl ResidualBlock<OnDevice> {
         }
     }
 
+    /// On the device.
     pub(super) fn bytes(&self) -> u64 {
         let attention = match &self.attention {
             DeviceAttention::Grouped(attention) => attention.bytes(),
             DeviceAttention::Latent(attention) => attention.bytes(),
-            DeviceAttention::OnHost(delta) => delta.bytes(),
-            DeviceAttention::Elsewhere => 0,
+            DeviceAttention::OnHost(_) | DeviceAttention::Elsewhere => 0,
         };
         let feed_forward: u64 = self.feed_forwards().map(FeedForward::bytes).sum();
         let input = self.per_layer_input.as_ref().map_or(0, PerLayerInput::bytes);

@@ -8,6 +8,8 @@
 mod activation;
 mod attention;
 mod block;
+mod candidates;
+mod crossing;
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
 mod feed_forward;
@@ -27,6 +29,7 @@ mod spans;
 mod step;
 mod target;
 mod tiles;
+mod told;
 
 use candle_core::{DType, Tensor};
 use protocol::plan::ActivationType;
@@ -38,17 +41,20 @@ use crate::models::ResidualBlock;
 use crate::state::SlotPool;
 use crate::workspace::TileSpace;
 use block::OnDevice;
+use crossing::Crossing;
 pub(crate) use head::DeviceHead;
 use pages::Pages;
 pub(crate) use parts::load_layers;
 use step::Step;
 pub(crate) use target::Target;
+pub(crate) use told::memory;
 
 type DeviceResult = candle_core::Result<Tensor>;
 
 /// The layers of a stage and their pages.
 pub(crate) struct DeviceLayers {
     target: Target,
+    crossing: Crossing,
     blocks: Vec<ResidualBlock<OnDevice>>,
     pages: Vec<Pages>,
     block_size: u32,
@@ -98,21 +104,19 @@ impl DeviceLayers {
         if rows == 0 {
             return Ok(());
         }
-        let device = &self.target.device;
         let mut step = Step::of(batch, ropes, self.block_size, &self.target)?;
         let shape = (rows, hidden.len() / rows);
         let embedded = host.embedded.get(..hidden.len());
-        let embedded = embedded.map(|rows| Tensor::from_slice(rows, shape, device));
+        let embedded = embedded.map(|rows| self.crossing.upload(rows, shape));
         step.embedded = embedded.transpose()?;
-        let mut x = Tensor::from_slice(hidden, shape, device)?;
+        let mut x = self.crossing.upload(hidden, shape)?;
         for (layer, (block, pages)) in self.blocks.iter().zip(&self.pages).enumerate() {
             x = block.forward(&x, &step, (layer, pages), &mut host)?;
             if self.activation == ActivationType::Bf16 {
                 x = x.to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
             }
         }
-        hidden.copy_from_slice(&x.flatten_all()?.to_vec1::<f32>()?);
-        Ok(())
+        Ok(self.crossing.download(&x, hidden)?)
     }
 
     /// Whether the layers are a rank's share.
@@ -120,9 +124,10 @@ impl DeviceLayers {
         self.shared
     }
 
-    /// Memory of the weights.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.blocks.iter().map(ResidualBlock::<OnDevice>::bytes).sum()
+    /// Memory of the weights, and of the pages.
+    pub(crate) fn bytes(&self) -> [u64; 2] {
+        let weights = self.blocks.iter().map(ResidualBlock::<OnDevice>::bytes).sum();
+        [weights, pages::bytes(&self.pages)]
     }
 }
 

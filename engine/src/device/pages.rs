@@ -98,9 +98,14 @@ impl Pages {
         let [from, to] = [copy.from, copy.to].map(|block| block.0 as usize * size);
         self.planes.iter().try_for_each(|plane| plane.copy(from, to, size))
     }
+}
 
-    /// Memory of layers that do not read another's.
-    pub(super) fn bytes(&self) -> u64 {
-        self.planes.iter().map(|plane| super::bytes_of(&plane.rows)).sum()
-    }
+/// Memory of layers' pages, those that several read counted once.
+pub(super) fn bytes(all: &[Pages]) -> u64 {
+    let planes = || all.iter().flat_map(|pages| &pages.planes);
+    let own = |(i, plane): (usize, &Plane)| {
+        let known = planes().take(i).any(|other| other.rows.id() == plane.rows.id());
+        if known { 0 } else { super::bytes_of(&plane.rows) }
+    };
+    planes().enumerate().map(own).sum()
 }

@@ -6,6 +6,7 @@ use protocol::model_spec::{Architecture, ModelSpec};
 use super::DeviceLayers;
 use super::attention::Attention;
 use super::block::{DeviceAttention, OnDevice};
+use super::crossing::Crossing;
 use super::feed_forward::{Experts, FeedForward, GatedMlp};
 use super::latent_attention::LatentAttention;
 use super::norm::RmsNorm;
@@ -32,12 +33,14 @@ pub(crate) fn load_layers(
         models::recipe(spec.architecture)(&mut parts)
     };
     let layers = config.layers.start.0..config.layers.end.0;
+    let floats = config.kv.step_tokens_max as usize * spec.hidden_size as usize;
     Ok(DeviceLayers {
         blocks: layers.map(load).collect::<Result<_, _>>()?,
         pages: Pages::of_stage(spec, config, target)?,
         block_size: config.kv.block_size,
         activation: config.activation,
         shared: !config.is_whole(),
+        crossing: Crossing::new(target, floats)?,
         target: target.clone(),
     })
 }

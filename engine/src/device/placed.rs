@@ -3,10 +3,13 @@
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
-use checkpoint::WeightType;
+use checkpoint::{HeldMatrix, WeightType};
 
 use super::DeviceResult;
 use crate::weights::{Blocks, dequantise};
+
+/// Values that candle puts behind a quantised matrix on CUDA.
+const PADDING: u64 = 512;
 
 /// Values of a matrix that are widened at a time.
 const WIDENED: usize = 1 << 20;
@@ -44,6 +47,18 @@ pub(super) fn place(blocks: &Blocks, device: &Device) -> DeviceResult {
         placed.slice_set(&some.to_device(device)?, 0, i * together)?;
     }
     Ok(placed)
+}
+
+/// Memory of a matrix on a device: what `place_quantised` or `place` take.
+pub(super) fn placed_bytes(matrix: HeldMatrix<'_>, is_cpu: bool) -> u64 {
+    let HeldMatrix { name, weight, rows, columns } = matrix;
+    // Latent attention multiplies these with heads of queries: they are floats.
+    let floats = name.contains(".attn_k_b.") || name.contains(".attn_v_b.");
+    if ggml_type(weight).is_none() || floats {
+        return rows * columns * placed_type(weight, is_cpu).size_in_bytes() as u64;
+    }
+    let padded = if is_cpu { 0 } else { PADDING };
+    (rows * columns + padded) / weight.block_elements() * weight.block_bytes()
 }
 
 /// Floats as they are stored where the device multiplies them, f16 for what candle has no kernel

@@ -11,7 +11,7 @@ use crate::kernels::cuda::{Argument, Kernel, space};
 
 /// Of what the spans of one launch yield: it bounds the rows of a launch. Little in tests, so that
 /// they take several.
-const PARTIAL_BYTES: usize = if cfg!(test) { 1 << 18 } else { 64 << 20 };
+pub(super) const PARTIAL_BYTES: usize = if cfg!(test) { 1 << 18 } else { 64 << 20 };
 
 /// `query` is `[rows, heads, key dim]`, the result `[rows, heads, value dim]`.
 pub(super) fn attend(

@@ -6,6 +6,7 @@ use protocol::model_spec::{Activation, KvType, ModelSpec, RopeLayout, RopeSpec};
 use protocol::step_batch::{Sample, SequenceRows, StepBatch};
 
 use super::activation::activate;
+use super::candidates;
 use super::norm::RmsNorm;
 use super::pages::Pages;
 use super::scores::PagedAttention;
@@ -290,6 +291,50 @@ fn a_sequence_attends_to_the_same_bits_alone_and_beside_others() {
             let each = (0..STEP.len()).map(|i| attended(&target, shape, stored, i..i + 1));
             let alone: Vec<f32> = each.flat_map(|attended| values(&attended)).collect();
             assert_eq!(alone, together, "{name}: {shape:?}");
+        }
+    }
+}
+
+#[test]
+fn the_best_and_the_likeliest_tokens_are_those_of_a_sorted_row() {
+    for (name, target) in targets() {
+        for vocabulary in [5, 1000, 4099] {
+            // Coarse numbers: many are equal, zeros of both signs among them.
+            let coarse = numbers(21, 3 * vocabulary).into_iter().map(|x| (x * 20.0).round() / 2.0);
+            let coarse: Vec<f32> = coarse.collect();
+            let logits = Tensor::from_slice(&coarse, (3, vocabulary), &target.device);
+            let logits = logits.expect("a tensor");
+            let best = candidates::best(&target, &logits).expect("runs");
+            for (row, best) in coarse.chunks(vocabulary).zip(&best) {
+                let expected = row.iter().fold(f32::MIN, |m, x| m.max(*x));
+                let token = row.iter().position(|x| *x == expected).expect("it is there") as u32;
+                assert!(best.finite && best.candidate.token == token, "{name}: {best:?}");
+            }
+            for (row, count) in [(0, 1), (1, 3), (2, 64), (0, 5000)] {
+                let one = logits.narrow(0, row, 1).expect("a row");
+                let found = candidates::likeliest(&target, &one, count).expect("runs");
+                let mut found: Vec<_> = found.iter().map(|c| (c.logit, c.token)).collect();
+                let row = &coarse[row * vocabulary..(row + 1) * vocabulary];
+                let mut expected: Vec<_> = row.iter().copied().zip(0_u32..).collect();
+                for list in [&mut found, &mut expected] {
+                    list.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                }
+                expected.truncate(count);
+                assert_eq!(found, expected, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_with_a_number_that_is_none_is_found() {
+    for (name, target) in targets() {
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut logits = numbers(22, 2 * 2000);
+            logits[1999] = odd;
+            let logits = Tensor::from_vec(logits, (2, 2000), &target.device).expect("a tensor");
+            let best = candidates::best(&target, &logits).expect("runs");
+            assert!(!best[0].finite && best[1].finite, "{name}: {odd} {best:?}");
         }
     }
 }

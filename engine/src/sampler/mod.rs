@@ -4,6 +4,8 @@
 //! choice seed and the position alone, so a sequence that is resumed elsewhere goes on the same.
 
 mod draw;
+#[cfg(feature = "candle")]
+mod likeliest;
 mod logprobs;
 mod penalties;
 mod sequence;
@@ -15,6 +17,8 @@ use protocol::ids::{SequenceId, TokenId};
 use protocol::step_batch::{SampledToken, SequenceStart, StepBatch, TokenMask};
 
 use crate::error::EngineError;
+#[cfg(feature = "candle")]
+pub(crate) use likeliest::Needed;
 use sequence::SampledSequence;
 
 /// Sequences that one stage keeps at most; a head that never ends any is at fault.
@@ -22,9 +26,9 @@ const SEQUENCES_MAX: usize = 16_384;
 
 /// A token and its logit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Candidate {
-    logit: f32,
-    token: u32,
+pub(crate) struct Candidate {
+    pub(crate) logit: f32,
+    pub(crate) token: u32,
 }
 
 /// The sequences that the last stage samples, and space to choose in.
@@ -111,7 +115,8 @@ impl Sampler {
         let params = state.params();
         let token = if params.temperature > 0.0 {
             let uniform = draw::uniform(state.choice_seed(), position);
-            truncation::choose(logits, best, params, uniform, &mut self.candidates)
+            let all = (0..).zip(&*logits).map(|(token, logit)| Candidate { logit: *logit, token });
+            truncation::choose(all, best, params, uniform, &mut self.candidates)
         } else {
             best.token
         };

@@ -190,3 +190,58 @@ fn logits_that_are_no_numbers_are_an_error() {
         assert!(matches!(error, Err(EngineError::NotFinite { position: 1, .. })));
     }
 }
+
+#[cfg(feature = "candle")]
+#[test]
+fn a_choice_from_the_likeliest_is_that_from_the_whole_row() {
+    let random = |seed: u64, i: u64| draw::uniform(seed, i) as f32;
+    let options = [
+        SamplingParams::default(),
+        SamplingParams { top_k: 1, ..warm() },
+        SamplingParams { top_k: 5, ..warm() },
+        SamplingParams { top_k: 40, top_p: 0.8, ..warm() },
+        SamplingParams { top_k: 20, min_p: 0.3, temperature: 1.7, ..warm() },
+        SamplingParams { top_k: 255, min_p: 0.02, top_p: 0.95, ..warm() },
+    ];
+    for (round, sampling) in (0..200).flat_map(|round| options.iter().map(move |o| (round, o))) {
+        // Coarse numbers: many are equal.
+        let logits: Vec<f32> = (0..300).map(|i| (random(round, i) * 30.0).round() / 4.0).collect();
+        let (mut whole, mut few) =
+            (sampler(&[0], &[], sampling.clone()), sampler(&[0], &[], sampling.clone()));
+        let expected = sample(&mut whole, round + 1, &logits);
+        let at = SampleAt { sequence: ID, position: round + 1, allowed: None };
+        let Needed::Likeliest(count) = few.needed(&at) else { panic!("{sampling:?} needs all") };
+        let all = (0..).zip(&logits).map(|(token, logit)| Candidate { logit: *logit, token });
+        let mut likeliest: Vec<_> = all.collect();
+        likeliest.sort_by(likelier);
+        let best = likeliest[0];
+        likeliest.truncate(count);
+        likeliest.reverse();
+        let found = few.sample_likeliest(at, best, likeliest).expect("samples");
+        assert_eq!(found, expected, "round {round} {sampling:?}");
+    }
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn choices_that_look_at_more_logits_need_all() {
+    let needed = |sampling| {
+        let at = SampleAt { sequence: ID, position: 1, allowed: None };
+        sampler(&[0], &[], sampling).needed(&at)
+    };
+    let k = SamplingParams { top_k: 4, ..warm() };
+    assert_eq!(needed(k.clone()), Needed::Likeliest(5));
+    for sampling in [
+        warm(),
+        SamplingParams { top_p: 0.9, ..warm() },
+        SamplingParams { top_k: 5000, ..warm() },
+        SamplingParams { logprobs: Some(0), ..k.clone() },
+        SamplingParams { repetition_penalty: 1.1, ..k.clone() },
+        SamplingParams { presence_penalty: 0.1, ..k.clone() },
+        SamplingParams { frequency_penalty: 0.1, ..k.clone() },
+        SamplingParams { logit_bias: vec![(TokenId(0), 1.0)], ..k.clone() },
+        SamplingParams { min_tokens: 2, ..k.clone() },
+    ] {
+        assert_eq!(needed(sampling.clone()), Needed::All, "{sampling:?}");
+    }
+}

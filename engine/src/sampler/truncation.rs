@@ -22,8 +22,10 @@ pub(super) fn best(logits: &[f32]) -> Candidate {
 /// Draws by `uniform` from the softmax of `logits / temperature`, truncated.
 ///
 /// Candidates stand in order of likelihood where something is cut off, in order of ids where not.
+///
+/// `logits` are by ascending id. With `top_k` they need not be all, but the `top_k + 1` likeliest.
 pub(super) fn choose(
-    logits: &[f32],
+    logits: impl Iterator<Item = Candidate>,
     best: Candidate,
     params: &SamplingParams,
     uniform: f64,
@@ -31,15 +33,9 @@ pub(super) fn choose(
 ) -> u32 {
     let weight = |logit: f32| f64::from(cpu::exp((logit - best.logit) / params.temperature));
     candidates.clear();
-    candidates.extend(
-        logits
-            .iter()
-            .enumerate()
-            .filter(|(_, logit)| {
-                **logit > f32::NEG_INFINITY && weight(**logit) >= f64::from(params.min_p)
-            })
-            .map(|(token, logit)| Candidate { logit: *logit, token: token as u32 }),
-    );
+    let possible =
+        |c: &Candidate| c.logit > f32::NEG_INFINITY && weight(c.logit) >= f64::from(params.min_p);
+    candidates.extend(logits.filter(possible));
     let top_k = params.top_k as usize;
     if top_k > 0 && top_k < candidates.len() {
         candidates.select_nth_unstable_by(top_k - 1, likelier);

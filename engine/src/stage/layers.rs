@@ -74,7 +74,16 @@ impl Layers {
         match self {
             Self::Cpu(blocks) => blocks.iter().map(ResidualBlock::bytes).sum(),
             #[cfg(feature = "candle")]
-            Self::Device(layers) => layers.bytes(),
+            Self::Device(layers) => layers.bytes()[0],
+        }
+    }
+
+    /// Memory of the pages on a device; none on the CPU.
+    pub(super) fn page_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Cpu(_) => None,
+            #[cfg(feature = "candle")]
+            Self::Device(layers) => Some(layers.bytes()[1]),
         }
     }
 }

@@ -59,6 +59,7 @@ impl Stage {
     ) -> Result<Self, EngineError> {
         let spec = &manifest.spec;
         config.check(spec)?;
+        place.check_memory(manifest, config)?;
         let compute = place.compute();
         compute.bind_caller();
         let step_rows = config.kv.step_tokens_max as usize;
@@ -78,12 +79,14 @@ impl Stage {
         let tied = spec.tied_embeddings && config.is_whole() && place.is_cpu();
         let shared = table.clone().filter(|_| tied);
         let table_bytes = table.as_ref().map_or(0, |table| table.bytes());
-        let once = if last && shared.is_some() { 0 } else { table_bytes };
+        // A device looks rows up in host memory.
+        let once = if last && shared.is_some() || !place.is_cpu() { 0 } else { table_bytes };
         let head = last.then(|| load_head(place, &mut tensors, spec, shared)).transpose()?;
         let weights = once + layers.bytes() + head.as_ref().map_or(0, Head::bytes);
         give_back_free_memory();
-        let kv = local.state_bytes(config.layers, &config.kv);
-        let workspace = Workspace::bytes(spec, config, compute.threads());
+        let kv = layers.page_bytes();
+        let kv = kv.unwrap_or_else(|| local.state_bytes(config.layers, &config.kv));
+        let workspace = StageMemory::estimate_at(place, manifest, config)?.workspace;
         Ok(Self {
             range: config.layers,
             hidden: spec.hidden_size as usize,
@@ -102,6 +105,16 @@ impl Stage {
 }
 
 impl Place {
+    /// Refuses what does not fit before any of it is taken, where the device tells what is free.
+    fn check_memory(&self, manifest: &Manifest, config: &StageConfig) -> Result<(), EngineError> {
+        let Some(free) = self.free_bytes() else { return Ok(()) };
+        let needed = StageMemory::estimate_at(self, manifest, config)?.total();
+        if needed > free {
+            return Err(EngineError::DeviceFull { device: self.to_string(), needed, free });
+        }
+        Ok(())
+    }
+
     fn compute(&self) -> &Arc<Compute> {
         match self {
             Self::Cpu(compute) => compute,

@@ -1,5 +1,7 @@
 //! What only the last stage has: the head and the sampler.
 
+use protocol::step_batch::SampledToken;
+
 #[cfg(feature = "candle")]
 use crate::device::DeviceHead;
 use crate::error::EngineError;
@@ -32,6 +34,24 @@ impl Head {
             Self::Cpu(head) => head.each_row(asked, hidden, space, each),
             #[cfg(feature = "candle")]
             Self::Device(head) => head.each_row(asked, hidden, space, each),
+        }
+    }
+
+    /// Samples every asked row of `hidden`; on the first rank only.
+    pub(super) fn sample(
+        &self,
+        asked: &[Asked<'_>],
+        hidden: &[f32],
+        space: (&mut LogitSpace, &mut TileSpace),
+        (sampler, samples): (&mut Sampler, &mut Vec<SampledToken>),
+    ) -> Result<(), EngineError> {
+        match self {
+            Self::Cpu(head) => head.each_row(asked, hidden, space, &mut |at, logits| {
+                samples.push(sampler.sample(at, logits)?);
+                Ok(())
+            }),
+            #[cfg(feature = "candle")]
+            Self::Device(head) => head.sample(asked, hidden, space, (sampler, samples)),
         }
     }
 

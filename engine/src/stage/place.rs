@@ -49,10 +49,27 @@ impl Device {
     }
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu(_) => f.write_str("cpu"),
+            #[cfg(feature = "candle")]
+            Self::Device(device) => match device.0.device.location() {
+                candle_core::DeviceLocation::Cuda { gpu_id } => write!(f, "cuda:{gpu_id}"),
+                _ => f.write_str("candle's CPU device"),
+            },
+        }
+    }
+}
+
 impl Place {
-    /// Whether a rank that lives here may hold a share of a stage.
-    pub fn takes_shares(&self) -> bool {
-        matches!(self, Self::Cpu(_))
+    /// As `Device::deterministic`; the CPU is so always.
+    pub fn deterministic(self) -> Self {
+        match self {
+            Self::Cpu(compute) => Self::Cpu(compute),
+            #[cfg(feature = "candle")]
+            Self::Device(device) => Self::Device(device.deterministic()),
+        }
     }
 
     /// What no program has taken of a device's memory; none for the CPU, and where it is not told.

@@ -1,17 +1,18 @@
 //! Layers on a device of candle's: the first GPU where there is one, else candle's CPU device.
 
-use checkpoint::WeightType;
-use engine::{Device, EngineError, Place, Stage, StageConfig, StageInput};
+use checkpoint::{Manifest, WeightType};
+use engine::{Device, EngineError, FileSource, Place, Stage, StageConfig, StageInput, StageMemory};
 use protocol::ids::{BlockId, TokenId};
-use protocol::model_spec::{Architecture, KvType};
-use protocol::plan::ActivationType;
+use protocol::model_spec::{Architecture, AttentionSpec, KvType};
+use protocol::plan::{ActivationType, Share};
 use protocol::step_batch::BlockCopy;
 
-use crate::golden_logits::{FIXTURES, check_at, check_logits_at};
+use crate::golden_logits::{FIXTURES, check_at, check_logits_at, fixture};
 use crate::quantised_logits::{relative_error, widened};
 use crate::random_model::{RandomModel, random_model};
 use crate::running::{BLOCK_SIZE, batch, chain, config, prompt, rows_in};
 use crate::small_specs::small_spec;
+use crate::tensor_shares::{GROUPS, compare, logits_at, near, steps};
 
 /// Where layers are tested: candle's operations on its CPU device, and our kernels, on a GPU where
 /// there is one and else in the emulator.
@@ -165,6 +166,94 @@ fn a_row_yields_the_same_bits_in_any_batch_on_a_deterministic_device() {
                 let same = found.iter().zip(&alone).all(|(a, b)| a.to_bits() == b.to_bits());
                 assert!(same, "{architecture} on {name}, {chunk} rows, {}", beside.is_some());
             }
+        }
+    }
+}
+
+#[test]
+fn every_golden_family_answers_alike_over_ranks_on_devices() {
+    let config_of =
+        |manifest: &Manifest| StageConfig::whole_model(&manifest.spec, 128, KvType::F32);
+    let place = || Place::Device(Device::candle_cpu());
+    for (name, _) in FIXTURES {
+        let name = if name == "gpt-oss" { "gpt-oss.gguf" } else { name };
+        let checkpoint = checkpoint::open(&fixture(name)).expect("the fixture opens");
+        let manifest = Manifest::build(&checkpoint, &mut |_, _| {}).expect("the manifest builds");
+        let source = FileSource::open(&checkpoint.files).expect("the files open");
+        let (config, steps) =
+            (config_of(&manifest), steps(&prompt(4, 9, manifest.spec.vocab_size)));
+        let run = |units: &[u32]| logits_at(&place, &manifest, &source, &config, units, &steps);
+        let whole = run(&[1]);
+        for units in GROUPS {
+            compare(&format!("{name} {units:?}"), &run(units), &whole);
+        }
+    }
+}
+
+#[test]
+fn ranks_by_kernels_answer_as_one_does() {
+    for (name, device) in devices().drain(1..) {
+        let place = || Place::Device(device.clone());
+        for architecture in [Architecture::Gemma2, Architecture::GptOss, Architecture::DeepseekV3] {
+            let model = random_model(small_spec(architecture, false), WeightType::F16, 51);
+            let (config, steps) = (whole(&model, KvType::Q8_0), steps(&prompt(5, 9, 300)));
+            let run =
+                |units: &[u32]| logits_at(&place, &model.manifest, &model, &config, units, &steps);
+            near(&format!("{architecture} on {name}"), &run(&[2, 1]), &run(&[1]));
+        }
+    }
+}
+
+#[test]
+fn what_lies_on_a_device_is_told_before() {
+    for (name, device) in devices() {
+        let place = Place::Device(device.clone());
+        for weight in WeightType::ALL {
+            let mut spec = small_spec(Architecture::Llama, weight == WeightType::Q6K);
+            (spec.attention, spec.ffn_size) = (AttentionSpec::grouped(24, 12, 64), 1024);
+            let model = random_model(spec, weight, 12);
+            for (start, units, of) in [(0, 1, 1), (0, 1, 2), (1, 3, 6)] {
+                let share = Share { start, units, of };
+                let config = StageConfig { share, ..whole(&model, KvType::Q8_0) };
+                let held = load(&device, &model, &config).expect("loads").memory();
+                let told = StageMemory::estimate_at(&place, &model.manifest, &config);
+                assert_eq!(held, told.expect("told"), "{weight}, {share:?} on {name}");
+            }
+        }
+        for architecture in Architecture::ALL {
+            for tied in [false, true] {
+                let model = random_model(small_spec(architecture, tied), WeightType::Q8_0, 13);
+                let config = whole(&model, KvType::F16);
+                let held = load(&device, &model, &config).expect("loads").memory();
+                let told = StageMemory::estimate_at(&place, &model.manifest, &config);
+                let told = told.expect("told");
+                // A few vectors stay on the host, norms that scale nothing have no tensor.
+                let error = held.weights.abs_diff(told.weights) as f64 / held.weights as f64;
+                assert!(error < 0.01, "{architecture} {tied} on {name}: {held:?}, told {told:?}");
+                assert_eq!(held.kv, told.kv, "{architecture} on {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_takes_no_more_than_was_told() {
+    for (name, device) in devices() {
+        for architecture in Architecture::ALL {
+            let model = random_model(small_spec(architecture, false), WeightType::F16, 14);
+            let config = whole(&model, KvType::F16);
+            let mut stage = load(&device, &model, &config).expect("loads");
+            let ids = prompt(10, config.kv.step_tokens_max.min(64) as usize, 300);
+            let step = batch(vec![rows_in(0, 0, &ids, table())]);
+            let taken = allocation_counter::measure(|| {
+                stage.logits(&step, StageInput::Tokens).expect("the step runs");
+            });
+            let told = stage.memory().workspace;
+            assert!(
+                taken.bytes_max <= told,
+                "{architecture} on {name}: {} of {told}",
+                taken.bytes_max
+            );
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use checkpoint::{Manifest, WeightType};
 use engine::collective::in_process_group;
-use engine::{Compute, EngineError, FileSource, Stage, StageConfig, StageInput, WeightSource};
+use engine::{
+    Compute, EngineError, FileSource, Place, Stage, StageConfig, StageInput, WeightSource,
+};
 use protocol::ids::{BlockId, TokenId};
 use protocol::model_spec::{Architecture, AttentionSpec, KvType};
 use protocol::plan::{ActivationType, Share};
@@ -20,7 +22,7 @@ use crate::small_specs::small_spec;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Even and uneven, by the units of each rank.
-const GROUPS: [&[u32]; 3] = [&[1, 1], &[2, 1], &[3, 2, 1]];
+pub(crate) const GROUPS: [&[u32]; 3] = [&[1, 1], &[2, 1], &[3, 2, 1]];
 
 fn shares(units: &[u32]) -> Vec<Share> {
     let of = units.iter().sum();
@@ -41,13 +43,25 @@ fn logits(
     units: &[u32],
     steps: &[StepBatch],
 ) -> Vec<Vec<f32>> {
+    let compute = || Place::Cpu(Arc::new(Compute::new(Compute::of_process().set(), 1, || {})));
+    logits_at(&compute, manifest, source, config, units, steps)
+}
+
+/// As `logits`, each rank at a place of its own.
+pub(crate) fn logits_at(
+    place: &(dyn Fn() -> Place + Sync),
+    manifest: &Manifest,
+    source: &dyn WeightSource,
+    config: &StageConfig,
+    units: &[u32],
+    steps: &[StepBatch],
+) -> Vec<Vec<f32>> {
     let ranks = in_process_group(units.len(), PATIENCE).into_iter().zip(shares(units));
     let mut answers: Vec<_> = std::thread::scope(|scope| {
         let run = |(group, share)| {
             scope.spawn(move || {
-                let compute = Arc::new(Compute::new(Compute::of_process().set(), 1, || {}));
                 let config = StageConfig { share, ..*config };
-                let stage = Stage::load_on(&compute, manifest, source, &config, &mut |_| {});
+                let stage = Stage::load_at(&place(), manifest, source, &config, &mut |_| {});
                 let mut stage = stage.expect("the rank loads");
                 stage.join(Box::new(group));
                 let step = |step| stage.logits(step, StageInput::Tokens).expect("the step runs");
@@ -63,12 +77,12 @@ fn logits(
 
 /// Half a percent of a product is lost to inputs of eight bits. Sums in another order round some
 /// of them the other way, which the next layers' rounding does not forget.
-fn near(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
+pub(crate) fn near(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
     let relative = relative_error(&found.concat(), &expected.concat());
     assert!(relative <= 0.02, "{name}: relative difference {relative}");
 }
 
-fn compare(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
+pub(crate) fn compare(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
     assert_eq!(found.len(), expected.len(), "{name}");
     for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
         let largest = expected.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
@@ -85,7 +99,7 @@ fn compare(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
 }
 
 /// A prompt in two chunks, then one token: all rows ask for their logits.
-fn steps(ids: &[TokenId]) -> Vec<StepBatch> {
+pub(crate) fn steps(ids: &[TokenId]) -> Vec<StepBatch> {
     let table: Vec<_> = (0..8).map(BlockId).collect();
     let row = |i: usize| rows_in(0, i, &ids[i..=i], table.clone());
     let cuts = [0, ids.len() / 2, ids.len() - 1, ids.len()];

@@ -151,7 +151,11 @@ async fn load_stages(
     let mut booked = Vec::new();
     for rank in local_ranks(&shard.plan, context.own) {
         let config = stage_config(&shard.plan, &rank, &manifest).map_err(failed)?;
-        let memory = StageMemory::estimate(&manifest, &config);
+        let place = devices.get(rank.plan.device as usize).and_then(|device| device.place());
+        let memory = match place {
+            Some(place) => StageMemory::estimate_at(place, &manifest, &config),
+            None => StageMemory::estimate(&manifest, &config),
+        };
         let bytes = memory.map_err(|error| (load_failure(&error), error.to_string()))?.total();
         let (device, booking) = book(devices, rank.plan.device, bytes).await.map_err(failed)?;
         booked.push(Booked { rank, config, device, booking });

@@ -107,7 +107,6 @@ fn open(
     let usable = config.devices.capped(name, usable);
     let mut profile = profile(gpu, driver, measured, usable);
     if let Some(gpu) = &mut profile.gpu {
-        gpu.shares = place.takes_shares();
         gpu.nccl = nccl;
     }
     Ok(Offered { profile, place })
@@ -144,7 +143,7 @@ fn profile(
             temperature_celsius: reading.temperature_celsius,
             unified_memory: gpu.has_unified_memory(),
             rates: if measured.is_some() { RatesFrom::Measured } else { RatesFrom::Clocks },
-            shares: false,
+            shares: true,
             nccl: None,
         })),
     }
