@@ -19,7 +19,7 @@ pub(super) struct Linear {
 }
 
 enum Weight {
-    Quantised(QTensor),
+    Quantised(Box<QTensor>),
     // [outputs, inputs]
     Plain(Tensor),
     /// The rank has none of the inputs: only a bias is left of so many outputs.
@@ -51,7 +51,7 @@ impl Linear {
     /// A matrix that was read as it is stored.
     pub(super) fn of(blocks: Blocks, target: &Target) -> Result<Self, EngineError> {
         let (weight, bytes) = match place_quantised(&blocks, &target.device)? {
-            Some(weight) => (Weight::Quantised(weight), blocks.bytes.len() as u64),
+            Some(weight) => (Weight::Quantised(Box::new(weight)), blocks.bytes.len() as u64),
             None => {
                 let tensor = place(&blocks, &target.device)?;
                 let bytes = bytes_of(&tensor);
@@ -65,7 +65,7 @@ impl Linear {
     pub(super) fn forward(&self, x: &Tensor) -> DeviceResult {
         let y = match &self.weight {
             Weight::Quantised(weight) => {
-                self.target.rows(x, |x| x.contiguous()?.apply_op1_no_bwd(weight))?
+                self.target.rows(x, |x| x.contiguous()?.apply_op1_no_bwd(&**weight))?
             }
             Weight::Plain(weight) => {
                 let (x, turned) = (x.to_dtype(weight.dtype())?, weight.t()?);

@@ -16,7 +16,7 @@ use crate::workspace::{TILE_ROWS, Workspace};
 pub(super) enum Layers {
     Cpu(Vec<ResidualBlock<Cpu>>),
     #[cfg(feature = "candle")]
-    Device(DeviceLayers),
+    Device(Box<DeviceLayers>),
 }
 
 /// What a step works on.

@@ -150,7 +150,10 @@ fn load_blocks(
             Ok(Layers::Cpu(layers.map(load).collect::<Result<_, _>>()?))
         }
         #[cfg(feature = "candle")]
-        Place::Device(device) => Ok(Layers::Device(load_layers(&device.0, tensors, spec, config)?)),
+        Place::Device(device) => {
+            let layers = load_layers(&device.0, tensors, spec, config)?;
+            Ok(Layers::Device(Box::new(layers)))
+        }
     }
 }
 
@@ -168,7 +171,7 @@ fn load_head(
 ) -> Result<Head, EngineError> {
     #[cfg(feature = "candle")]
     if let Place::Device(device) = place {
-        return Ok(Head::Device(DeviceHead::load(tensors, &device.0, spec)?));
+        return Ok(Head::Device(Box::new(DeviceHead::load(tensors, &device.0, spec)?)));
     }
     debug_assert!(place.is_cpu());
     let norm = RmsNorm::load(tensors, "output_norm.weight", spec.hidden_size as usize, spec)?;

@@ -18,7 +18,7 @@ pub(super) struct Output {
 pub(super) enum Head {
     Cpu(LmHead),
     #[cfg(feature = "candle")]
-    Device(DeviceHead),
+    Device(Box<DeviceHead>),
 }
 
 impl Head {

@@ -47,7 +47,7 @@ pub(super) fn open(
 /// NCCL takes the GPU whose context the calling thread has.
 fn ready_on(device: &Device) -> std::result::Result<std::sync::Arc<NcclLibrary>, String> {
     let library = NcclLibrary::of_process()?;
-    let cuda = device.0.as_cuda_device().map_err(|error| error.to_string())?;
+    let cuda = device.0.device.as_cuda_device().map_err(|error| error.to_string())?;
     let bound = cuda.cuda_stream().context().bind_to_thread();
     bound.map_err(|error| error.to_string())?;
     Ok(library)

@@ -51,8 +51,9 @@ impl Staging {
         let Some(room) = room.get_mut(..values.len()) else {
             candle_core::bail!("{} values do not fit the staging buffer", values.len());
         };
-        self.device.memcpy_dtoh(&slice, room)?;
-        self.device.cuda_stream().synchronize().w()?;
+        let stream = self.device.cuda_stream();
+        stream.memcpy_dtoh(&slice, room).w()?;
+        stream.synchronize().w()?;
         values.copy_from_slice(room);
         Ok(())
     }
