@@ -76,8 +76,8 @@ impl DeviceHead {
         Ok(())
     }
 
-    /// Samples every asked row of `hidden`. Logits come to the host as far as the choice needs them;
-    /// a rank's part always does.
+    /// Samples every asked row of `hidden`. Logits come to the host as far as the choice needs
+    /// them; a rank's part always does.
     pub(crate) fn sample(
         &self,
         asked: &[Asked<'_>],

@@ -2,8 +2,8 @@
 //! tested.
 //!
 //! What a row yields may depend here on the rows beside it, since candle's products choose their
-//! kernel by shape; a device that is `deterministic` takes rows one at a time. The residual stream is
-//! f32; it crosses to the host at the ends of a stage, and at the sums over a group's ranks.
+//! kernel by shape; a device that is `deterministic` takes rows one at a time. The residual stream
+//! is f32; it crosses to the host at the ends of a stage, and at the sums over a group's ranks.
 
 mod activation;
 mod attention;

@@ -260,5 +260,5 @@ async fn a_stage_over_the_memory_limit_is_refused_with_the_nodes_name_and_the_fi
     let state = coordinator.state(small.node, 1, "refusal", failed).await;
     let ShardState::Failed { kind, reason } = state else { panic!("not failed") };
     assert_eq!(kind, ShardFailure::OutOfMemory);
-    assert!(reason.contains("node small device 0 has 1048576 bytes free"), "{reason}");
+    assert!(reason.contains("node small device cpu has 1048576 bytes free"), "{reason}");
 }
