@@ -23,6 +23,7 @@ pub(crate) struct WorkerFile {
     pub advertise: Option<String>,
     pub memory_limit: Option<String>,
     pub devices: Option<String>,
+    pub deterministic: Option<bool>,
     pub threads: Option<usize>,
     pub packed_cache: Option<String>,
     pub metrics_listen: Option<String>,

@@ -28,6 +28,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// What of the machine is offered to the cluster.
     pub devices: DeviceChoice,
+    /// On GPUs a row's bits depend on its own tokens alone, at a cost of speed; on the CPU always.
+    pub deterministic: bool,
     /// As the process has it in its environment, where CUDA reads it.
     pub cuda_visible_devices: Option<String>,
     /// Compute threads.
@@ -77,6 +79,7 @@ impl Config {
             advertise: Vec::new(),
             memory_limit: None,
             devices: DeviceChoice::Auto,
+            deterministic: false,
             cuda_visible_devices: None,
             threads,
             packed_cache_bytes: 0,

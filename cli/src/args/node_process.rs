@@ -89,6 +89,10 @@ pub(crate) struct Worker {
     /// cuda:0,cuda:1=20GiB,cpu. GPUs are numbered as CUDA does, after CUDA_VISIBLE_DEVICES.
     #[arg(long)]
     pub devices: Option<String>,
+    /// On GPUs, let what a row yields depend on nothing but its own tokens, which is slower; on the
+    /// CPU it is so always.
+    #[arg(long)]
+    pub deterministic: bool,
     /// Compute threads; all cores when absent.
     #[arg(long)]
     pub threads: Option<usize>,

@@ -25,6 +25,7 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     if let Some(devices) = args.devices.or(file.devices) {
         config.devices = devices_of(&devices)?;
     }
+    config.deterministic = args.deterministic || file.deterministic.unwrap_or(false);
     config.cuda_visible_devices = cuda_visible_devices();
     if let Some(limit) = args.packed_cache.or(file.packed_cache) {
         config.packed_cache_bytes = bytes::parse("--packed-cache", &limit)?;

@@ -81,9 +81,7 @@ impl HostSide<'_> {
         if !self.shared {
             return Ok(own);
         }
-        let mut values = own.flatten_all()?.to_vec1::<f32>()?;
-        self.space.group.all_reduce(&mut values)?;
-        Ok(Tensor::from_vec(values, own.shape(), own.device())?)
+        self.space.group.all_reduce_tensor(&own)
     }
 }
 

@@ -99,6 +99,7 @@ fn open(
         device: name.to_string(),
         reason: error.to_string(),
     })?;
+    let place = if config.deterministic { place.deterministic() } else { place };
     let measured = place.rates().unwrap_or_else(|error| {
         tracing::warn!(gpu = %gpu.facts.name, %error, "not measured: its clocks are believed");
         None

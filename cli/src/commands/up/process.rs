@@ -59,9 +59,8 @@ impl NodeProcess {
     pub(crate) async fn ended(&mut self) -> CliError {
         let status = self.child.wait().await.map_or_else(|e| e.to_string(), |s| s.to_string());
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let last = text.lines().last().unwrap_or("nothing was logged").to_owned();
         let what = format!("node {} ended by itself ({status})", self.name);
-        CliError::new(Exit::Failed, what, last, format!("see {}", self.log.display()))
+        CliError::new(Exit::Failed, what, why(&text), format!("see {}", self.log.display()))
     }
 
     /// Asks the node to stop by ending its standard input.
@@ -76,6 +75,13 @@ impl NodeProcess {
             let _ = self.child.kill().await;
         }
     }
+}
+
+/// The reason of the error that a node ended with, else its last line.
+fn why(log: &str) -> String {
+    let last = || log.lines().last().map(str::trim);
+    let told = log.lines().rev().find_map(|line| line.trim().strip_prefix("why: "));
+    told.or_else(last).unwrap_or("nothing was logged").to_owned()
 }
 
 fn spawn(arguments: &[String], log: &Path) -> Result<(Child, Option<ChildStdin>), CliError> {
@@ -97,4 +103,18 @@ fn spawn(arguments: &[String], log: &Path) -> Result<(Child, Option<ChildStdin>)
         .map_err(|e| failed("start a node", e))?;
     let stdin = child.stdin.take();
     Ok((child, stdin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_ends_is_told_with_the_reason_it_gave() {
+        let error =
+            "error: the worker stopped\n  why: no device cuda:0\n next: see the log above\n";
+        assert_eq!(why(&format!("started\n{error}")), "no device cuda:0");
+        assert_eq!(why("started\nKilled\n"), "Killed");
+        assert_eq!(why(""), "nothing was logged");
+    }
 }

@@ -95,3 +95,43 @@ impl CustomOp1 for Sum<'_> {
         Ok((CudaStorage::wrap_cuda_slice(sums, device.clone()), layout.shape().clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::in_process_group;
+    use super::super::{nccl_version, over_nccl};
+    use super::*;
+    use crate::stage::Place;
+
+    /// As many ranks as there are GPUs, two at most: NCCL refuses two ranks on one.
+    #[test]
+    #[allow(clippy::print_stdout, reason = "a skipped GPU must be seen")]
+    fn tensors_are_added_up_on_gpus_over_nccl() {
+        let gpus: Vec<_> = (0..2).map_while(|index| Device::cuda(index).ok()).collect();
+        if let (true, _) | (_, Err(_)) = (gpus.is_empty(), nccl_version()) {
+            println!("SKIPPED: {} GPUs, NCCL {:?}", gpus.len(), nccl_version());
+            return;
+        }
+        println!("{} ranks", gpus.len());
+        let expected = (1..=gpus.len()).sum::<usize>() as f32;
+        let group = in_process_group(gpus.len(), Duration::from_secs(60));
+        std::thread::scope(|scope| {
+            for (rank, (mesh, gpu)) in group.into_iter().zip(gpus).enumerate() {
+                scope.spawn(move || {
+                    let device = gpu.0.device.clone();
+                    let place = Place::Device(gpu);
+                    let joined = over_nccl(mesh, Some(&place), &[]).expect("whole");
+                    assert_eq!(joined.instead, None);
+                    let mut group = joined.group;
+                    let own = vec![1.0 + rank as f32; 5000];
+                    let own = Tensor::from_vec(own, 5000, &device).expect("placed");
+                    for _ in 0..3 {
+                        let sums = group.all_reduce_tensor(&own).expect("added up");
+                        let sums = sums.to_vec1::<f32>().expect("read");
+                        assert!(sums.iter().all(|sum| *sum == expected), "{sums:?}");
+                    }
+                });
+            }
+        });
+    }
+}
