@@ -9,7 +9,7 @@ use crate::held::{PartShape, shape_of};
 use crate::layout::{ExpectedTensor, expected_tensors};
 use crate::manifest::Manifest;
 use crate::shard::{TensorPart, part_of};
-use crate::stored::{StorageError, StoredMatrix};
+use crate::stored::{StorageError, StoredForm, StoredMatrix};
 use crate::tensor::TensorPlace;
 use crate::weight_type::WeightType;
 
@@ -42,8 +42,13 @@ pub fn held_on_device(
             PartShape::Vector(floats) => 4 * floats,
             PartShape::Matrix([rows, columns]) => {
                 let find = |name: &str| entries.get(name).copied();
-                let weight = StoredMatrix::find(&tensor.name, find)?.packed_type();
-                matrix_bytes(HeldMatrix { name: &tensor.name, weight, rows, columns })
+                let stored = StoredMatrix::find(&tensor.name, find)?;
+                let order = match stored.form {
+                    StoredForm::Int4(parts) if parts.order.is_some() => 4 * columns,
+                    _ => 0,
+                };
+                let (name, weight) = (tensor.name.as_str(), stored.packed_type());
+                matrix_bytes(HeldMatrix { name, weight, rows, columns }) + order
             }
         })
     };

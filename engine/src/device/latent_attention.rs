@@ -58,6 +58,10 @@ impl LatentAttention {
         let squeeze_norm = norm("kv_a_norm", rank)?;
         let mut matrix = |part: &str, size: [usize; 2]| -> Result<Tensor, EngineError> {
             let blocks = tensors.blocks(&format!("{}.weight", name(part)), size[0], size[1])?;
+            if blocks.order.is_some() {
+                let what = "heads of latent attention with columns in an order of their own";
+                return Err(EngineError::NotOnDevice { what });
+            }
             Ok(place(&blocks, &target.device)?)
         };
         let (mut to_latent, mut to_value) = (Vec::new(), Vec::new());

@@ -12,6 +12,9 @@ use crate::weights::{Blocks, Tensors};
 /// `y = W x + b`
 pub(super) struct Linear {
     weight: Weight,
+    /// Which of the inputs stands at each place (GPTQ's desc_act).
+    // [inputs]
+    order: Option<Tensor>,
     // [outputs]
     bias: Option<Tensor>,
     bytes: u64,
@@ -36,7 +39,8 @@ impl Linear {
         bias: bool,
     ) -> Result<Self, EngineError> {
         let mut linear = if inputs == 0 || outputs == 0 {
-            Self { weight: Weight::Nothing(outputs), bias: None, bytes: 0, target: target.clone() }
+            let weight = Weight::Nothing(outputs);
+            Self { weight, order: None, bias: None, bytes: 0, target: target.clone() }
         } else {
             Self::of(tensors.blocks(&format!("{name}.weight"), outputs, inputs)?, target)?
         };
@@ -58,11 +62,19 @@ impl Linear {
                 (Weight::Plain(tensor), bytes)
             }
         };
-        Ok(Self { weight, bias: None, bytes, target: target.clone() })
+        let order = blocks.order.map(|order| {
+            let inputs = order.len();
+            Tensor::from_vec(order, inputs, &target.device)
+        });
+        let order = order.transpose()?;
+        let bytes = bytes + order.as_ref().map_or(0, bytes_of);
+        Ok(Self { weight, order, bias: None, bytes, target: target.clone() })
     }
 
     /// `x` is f32 `[rows, inputs]`, the result f32 `[rows, outputs]`.
     pub(super) fn forward(&self, x: &Tensor) -> DeviceResult {
+        let ordered = self.order.as_ref().map(|order| x.index_select(order, 1)).transpose()?;
+        let x = ordered.as_ref().unwrap_or(x);
         let y = match &self.weight {
             Weight::Quantised(weight) => {
                 self.target.rows(x, |x| x.contiguous()?.apply_op1_no_bwd(&**weight))?

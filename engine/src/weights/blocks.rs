@@ -11,14 +11,12 @@ pub(crate) struct Blocks {
     /// Rows and columns.
     pub(crate) shape: [usize; 2],
     pub(crate) bytes: Vec<u8>,
+    /// Which column stands at each place of a row, where they are not in their own order.
+    pub(crate) order: Option<Vec<u32>>,
 }
 
 impl Blocks {
     pub(super) fn read(from: &dyn MatrixRows) -> Result<Self, EngineError> {
-        if from.order().is_some() {
-            let what = "matrices with their columns in an order of their own (desc_act)";
-            return Err(EngineError::NotOnDevice { what });
-        }
         let (weight, shape) = (from.weight(), from.shape());
         let row_blocks = shape[1] as u64 / weight.block_elements();
         let size = shape[0] as u64 * row_blocks * weight.block_bytes();
@@ -27,6 +25,6 @@ impl Blocks {
         bytes.try_reserve_exact(size as usize).map_err(no_memory)?;
         bytes.resize(size as usize, 0);
         from.read(0, &mut bytes, &mut Vec::new())?;
-        Ok(Self { weight, shape, bytes })
+        Ok(Self { weight, shape, bytes, order: from.order().map(<[u32]>::to_vec) })
     }
 }

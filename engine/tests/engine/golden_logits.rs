@@ -115,11 +115,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden").join(name)
 }
 
-pub(crate) fn load(path: &Path, context: u32) -> Stage {
-    load_at(&Place::Cpu(Arc::clone(Compute::of_process())), path, context)
-}
-
-fn load_at(place: &Place, path: &Path, context: u32) -> Stage {
+pub(crate) fn load_at(place: &Place, path: &Path, context: u32) -> Stage {
     let checkpoint = checkpoint::open(path).expect("the fixture opens");
     let manifest = Manifest::build(&checkpoint, &mut |_, _| {}).expect("the manifest builds");
     let source = FileSource::open(&checkpoint.files).expect("the files open");

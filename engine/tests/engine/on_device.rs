@@ -8,6 +8,7 @@ use protocol::plan::{ActivationType, Share};
 use protocol::step_batch::BlockCopy;
 
 use crate::golden_logits::{FIXTURES, check_at, check_logits_at, fixture};
+use crate::quantised_folders::check_folders;
 use crate::quantised_logits::{relative_error, widened};
 use crate::random_model::{RandomModel, random_model};
 use crate::running::{BLOCK_SIZE, batch, chain, config, prompt, rows_in};
@@ -112,6 +113,13 @@ fn chunks_and_copied_blocks_give_nearly_the_same_logits_on_a_device() {
             step.copies.push(BlockCopy { from: BlockId(0), to: BlockId(9) });
             assert_eq!(stage.logits(&step, StageInput::Tokens).expect("runs"), original, "{name}");
         }
+    }
+}
+
+#[test]
+fn quantised_folders_give_the_logits_of_their_values_on_a_device() {
+    for (_, device) in devices() {
+        check_folders(&Place::Device(device));
     }
 }
 

@@ -1,7 +1,11 @@
 //! Hugging Face folders whose matrices are quantised give logits near those of the values that the
 //! quantised weights stand for.
 
-use crate::golden_logits::{fixture, load, logits_of, reference};
+use std::sync::Arc;
+
+use engine::{Compute, Place};
+
+use crate::golden_logits::{fixture, load_at, logits_of, reference};
 
 /// Folders of `fixtures/golden`, and how far logits may be from the reference's: products with
 /// 4-bit codes round their input to eight bits, those with 8-bit floats round nothing.
@@ -10,11 +14,16 @@ const FOLDERS: [(&str, f32); 4] =
 
 #[test]
 fn logits_are_near_those_of_an_f32_forward_over_the_dequantised_weights() {
+    check_folders(&Place::Cpu(Arc::clone(Compute::of_process())));
+}
+
+/// The logits of every folder, with layers where `place` says.
+pub(crate) fn check_folders(place: &Place) {
     for (name, limit) in FOLDERS {
         let (expected, reference) = reference(name);
         let mut errors = Vec::new();
         for case in &expected.cases {
-            let found = logits_of(&mut load(&fixture(name), case.context), &case.prompt);
+            let found = logits_of(&mut load_at(place, &fixture(name), case.context), &case.prompt);
             let width = expected.vocabulary;
             let reference = reference[case.first_row * width..].chunks_exact(width);
             errors.extend(found.iter().zip(reference).map(|(a, b)| relative_error(a, b)));
@@ -22,7 +31,6 @@ fn logits_are_near_those_of_an_f32_forward_over_the_dequantised_weights() {
         errors.sort_by(f32::total_cmp);
         // Where rounding tips a router over to another expert, a position is far off: the median.
         let error = errors[errors.len() / 2];
-        println!("{name}: median relative error {error:.2e}");
         assert!(error <= limit, "{name}: median relative RMS error {error}");
     }
 }
