@@ -12,7 +12,12 @@ pub struct SetArgument {
 
 impl SetArgument {
     pub fn kernel_set(&self) -> Result<KernelSet, String> {
-        let Some(name) = &self.kernel_set else { return Ok(KernelSet::best()) };
+        self.kernel_set_or(&KernelSet::best().to_string())
+    }
+
+    /// `other` where none was given.
+    pub fn kernel_set_or(&self, other: &str) -> Result<KernelSet, String> {
+        let name = self.kernel_set.as_deref().unwrap_or(other);
         let found = KernelSet::available().find(|set| set.to_string().eq_ignore_ascii_case(name));
         found.ok_or_else(|| {
             let available: Vec<_> = KernelSet::available().map(|set| set.to_string()).collect();

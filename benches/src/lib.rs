@@ -8,6 +8,7 @@ pub mod process_chain;
 pub mod read_bandwidth;
 pub mod shape_stage;
 pub mod synthetic;
+pub mod two_nodes;
 pub mod whole_model;
 
 use std::time::Duration;

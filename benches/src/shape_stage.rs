@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use engine::collective::Collective;
 use engine::{Place, Stage, StageConfig, StageInput, StageOutput};
 use protocol::ids::{BlockId, SequenceId, StateSlot, StepId, TokenId};
 use protocol::model_spec::{KvType, LayerRange};
@@ -46,6 +47,16 @@ impl ShapeStage {
         layers: LayerRange,
         room: Room,
     ) -> Result<Self, Box<dyn Error>> {
+        Self::load_share(place, model, (layers, Share::WHOLE), room)
+    }
+
+    /// One rank's part; it joins its group before its first step.
+    pub fn load_share(
+        place: &Place,
+        model: &Synthetic,
+        (layers, share): (LayerRange, Share),
+        room: Room,
+    ) -> Result<Self, Box<dyn Error>> {
         let blocks_per_sequence = room.context.div_ceil(BLOCK_SIZE);
         let kv = KvPlan {
             kv_type: KvType::F16,
@@ -55,8 +66,7 @@ impl ShapeStage {
             sequences_max: room.sequences,
             step_tokens_max: room.rows,
         };
-        let config =
-            StageConfig { layers, kv, activation: ActivationType::F32, share: Share::WHOLE };
+        let config = StageConfig { layers, kv, activation: ActivationType::F32, share };
         let stage = Stage::load_at(place, &model.manifest, model, &config, &mut |_| {})?;
         Ok(Self {
             stage,
@@ -65,6 +75,10 @@ impl ShapeStage {
             blocks_per_sequence,
             next_step: 0,
         })
+    }
+
+    pub fn join(&mut self, group: Box<dyn Collective>) {
+        self.stage.join(group);
     }
 
     /// Computes `step`, of `input` where other layers come before; calls `pass` with what the next

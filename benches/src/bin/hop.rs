@@ -11,11 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use benches::percentile;
+use benches::two_nodes::{node, runtime};
 use bytes::Bytes;
 use engine::collective::{Collective, Fate, Link, Mesh};
-use protocol::control::Role;
 use protocol::frame::{Frame, FrameKind};
-use protocol::identity::{ClusterCa, Identity, NodeKey};
+use protocol::identity::ClusterCa;
 use protocol::ids::{Epoch, ReplicaId};
 use protocol::transport::{
     DirectListener, DirectStream, FrameReader, FrameWriter, NodeTls, QuicEndpoint, QuicSettings,
@@ -102,17 +102,6 @@ fn print_row(name: &str, times: &mut [Duration]) {
     let (p50, p99) = (percentile(times, 50), percentile(times, 99));
     let (p50, p99) = (p50.as_micros(), p99.as_micros());
     println!("{name:<26} {BODY_BYTES} bytes  p50 {p50:>5} us  p99 {p99:>5} us");
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
-}
-
-fn node(ca: &ClusterCa) -> Result<NodeTls> {
-    let key = NodeKey::generate()?;
-    let signed = ca.sign_node(&key.signing_request()?, Role::Worker)?;
-    let ca_pem = ca.certificate_pem().to_owned();
-    Ok(NodeTls::new(&Identity::new(&key, signed.certificate_pem, ca_pem)?)?)
 }
 
 fn endpoint(tls: &NodeTls) -> Result<QuicEndpoint> {
