@@ -22,7 +22,7 @@ use crate::small_specs::small_spec;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Even and uneven, by the units of each rank.
-pub(crate) const GROUPS: [&[u32]; 3] = [&[1, 1], &[2, 1], &[3, 2, 1]];
+pub(crate) const GROUPS: [&[u32]; 4] = [&[1, 1], &[2, 1], &[3, 2, 1], &[1, 1, 1, 1]];
 
 fn shares(units: &[u32]) -> Vec<Share> {
     let of = units.iter().sum();
@@ -107,7 +107,7 @@ pub(crate) fn steps(ids: &[TokenId]) -> Vec<StepBatch> {
 }
 
 #[test]
-fn every_golden_family_answers_alike_over_two_and_three_ranks() {
+fn every_golden_family_answers_alike_over_two_three_and_four_ranks() {
     for (name, _) in FIXTURES {
         let name = if name == "gpt-oss" { "gpt-oss.gguf" } else { name };
         let checkpoint = checkpoint::open(&fixture(name)).expect("the fixture opens");

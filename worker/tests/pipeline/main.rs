@@ -1,6 +1,7 @@
 //! Workers over real QUIC on loopback, with hand-made plans and a coordinator that is a fake.
 
 mod coordinator;
+mod golden_groups;
 mod groups;
 mod lab;
 
