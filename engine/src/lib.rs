@@ -29,7 +29,7 @@ pub use checkpoint::WeightType;
 pub use config::StageConfig;
 pub use error::EngineError;
 pub use generate::{GenerateOptions, generate};
-pub use kernels::{Compute, KernelSet};
+pub use kernels::{Compute, KernelSet, give_back_large_blocks};
 pub use memory::StageMemory;
 #[cfg(feature = "candle")]
 pub use stage::Device;

@@ -10,10 +10,8 @@ use crate::device_choice::DeviceChoice;
 use crate::error::WorkerError;
 use crate::shard::ShardTimeouts;
 
-/// Bytes of a memory limit that stay with the process itself: code, connections, frame buffers, and
-/// what is under way while weights arrive and load. Up to 151 MB were seen beside weights and KV of
-/// a rank that loaded 0.4 GB of shares.
-pub const PROCESS_RESERVE_BYTES: u64 = 160 << 20;
+/// Bytes of a memory limit that stay with the process itself: code, connections, frame buffers.
+pub const PROCESS_RESERVE_BYTES: u64 = 96 << 20;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -100,7 +98,7 @@ impl Config {
         if let Some(limit) = self.memory_limit
             && limit <= PROCESS_RESERVE_BYTES
         {
-            let expected = "the process itself needs 160 MiB, stages come on top";
+            let expected = "the process itself needs 96 MiB, stages come on top";
             return bad("memory-limit", format!("{limit} bytes"), expected);
         }
         if self.name.is_empty() || self.name.len() > 63 {

@@ -29,6 +29,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs a worker that has joined a cluster until `shutdown` resolves and its drain is over.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+    engine::give_back_large_blocks();
     Worker::start(config).await?.run(shutdown).await
 }
 

@@ -14,6 +14,7 @@ mod compute_pool;
 mod cuda_devices;
 #[cfg(feature = "cuda")]
 mod cuda_libraries;
+mod heap;
 mod kernel_set;
 mod lanes;
 #[cfg(feature = "nccl")]
@@ -26,6 +27,7 @@ pub use compute::Compute;
 pub(crate) use cuda_devices::cuda_devices;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda_libraries::missing_cuda_library;
+pub use heap::give_back_large_blocks;
 pub use kernel_set::KernelSet;
 #[cfg(feature = "nccl")]
 pub(crate) use nccl_library::NcclLibrary;

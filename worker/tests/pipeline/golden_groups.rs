@@ -135,7 +135,8 @@ async fn every_golden_family_has_the_same_bits_over_quic_as_in_one_process() {
     let mut families = 0;
     for entry in Path::new(GOLDEN).read_dir().expect("fixtures") {
         let folder = entry.expect("readable").path();
-        if !folder.join("config.json").exists() {
+        // Columns with an order of their own (GPTQ with desc_act) are not shared out.
+        if !folder.join("config.json").exists() || folder.ends_with("qwen2-gptq") {
             continue;
         }
         let checkpoint = checkpoint::open(&folder).expect("the fixture opens");
