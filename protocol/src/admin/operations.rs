@@ -1,0 +1,31 @@
+//! Long operations.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationView {
+    pub id: String,
+    /// `import`, `deploy`, `undeploy`, `node-rm`.
+    pub kind: String,
+    /// The thing it is about.
+    pub subject: String,
+    pub state: OperationState,
+    pub note: String,
+    pub done: u64,
+    pub total: u64,
+    pub started_at: String,
+    /// Further facts for a result, by name.
+    #[serde(default)]
+    pub result: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OperationState {
+    Running,
+    Done,
+    Failed,
+}
