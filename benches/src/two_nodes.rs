@@ -9,7 +9,7 @@ use protocol::transport::NodeTls;
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
 
 /// A node that the cluster of `ca` has signed.
