@@ -9,6 +9,7 @@ mod driver;
 pub mod error;
 mod founding;
 pub mod gateway;
+mod host;
 mod listeners;
 mod metrics;
 pub mod nodes;
@@ -16,6 +17,8 @@ pub mod raft;
 pub mod reconcile;
 mod running;
 pub mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 
 pub use config::Config;

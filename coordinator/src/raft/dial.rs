@@ -8,14 +8,20 @@ use protocol::rpc::ENVELOPE_BYTES_MAX;
 use protocol::rpc::raft_client::RaftClient;
 use protocol::transport::tls::GRPC_ALPN;
 use protocol::transport::{GrpcTarget, NodeTls, TransportError};
-use tonic::transport::Channel;
+
+#[cfg(feature = "testing")]
+pub(super) use crate::testing::Link;
+#[cfg(not(feature = "testing"))]
+pub(super) use tonic::transport::Channel as Link;
 
 /// A dead machine's address must not hold up an election.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
-pub(crate) struct Dialer {
-    pub(crate) tls: NodeTls,
+pub(crate) enum Dialer {
+    Tls(NodeTls),
+    #[cfg(feature = "testing")]
+    Simulated(Arc<dyn crate::testing::Wire>),
 }
 
 impl Dialer {
@@ -25,12 +31,25 @@ impl Dialer {
         &self,
         node: NodeId,
         address: &str,
-    ) -> Result<RaftClient<Channel>, TransportError> {
-        let tls = Arc::new(self.tls.client(Some(node), GRPC_ALPN)?);
-        let target = GrpcTarget { address: address.to_owned(), tls, dial_timeout: DIAL_TIMEOUT };
-        let client = RaftClient::new(target.connect_lazily()?);
+    ) -> Result<RaftClient<Link>, TransportError> {
+        let client = RaftClient::new(self.link(node, address)?);
         Ok(client
             .max_decoding_message_size(ENVELOPE_BYTES_MAX)
             .max_encoding_message_size(ENVELOPE_BYTES_MAX))
+    }
+
+    fn link(&self, node: NodeId, address: &str) -> Result<Link, TransportError> {
+        let tls = match self {
+            Self::Tls(tls) => Arc::new(tls.client(Some(node), GRPC_ALPN)?),
+            #[cfg(feature = "testing")]
+            Self::Simulated(wire) => {
+                return Ok(Link::Simulated { wire: Arc::clone(wire), to: node });
+            }
+        };
+        let target = GrpcTarget { address: address.to_owned(), tls, dial_timeout: DIAL_TIMEOUT };
+        #[cfg(feature = "testing")]
+        return Ok(Link::Channel(target.connect_lazily()?));
+        #[cfg(not(feature = "testing"))]
+        target.connect_lazily()
     }
 }

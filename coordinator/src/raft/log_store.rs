@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::type_config::{Entry, LogId, TypeConfig, Vote};
+use crate::host;
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -40,6 +41,10 @@ impl LogStore {
             }
             other => io::Error::other(other),
         })?;
+        Self::on(database)
+    }
+
+    pub(crate) fn on(database: Database) -> io::Result<Self> {
         let store = Self { database: Arc::new(database) };
         store.write_now(Durability::Immediate, |transaction| {
             transaction.open_table(LOG).map_err(io::Error::other)?;
@@ -77,8 +82,7 @@ impl LogStore {
         change: impl FnOnce(&WriteTransaction) -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let store = self.clone();
-        let written = tokio::task::spawn_blocking(move || store.write_now(durability, change));
-        written.await.map_err(io::Error::other)?
+        host::at_the_disk(move || store.write_now(durability, change)).await?
     }
 
     async fn save<T: Serialize>(

@@ -15,6 +15,8 @@ pub use self::node::{Consensus, ConsensusConfig, ConsensusStatus};
 pub use self::propose::ProposeError;
 pub(crate) use self::propose::wall_clock;
 pub(crate) use self::service::RaftService;
+#[cfg(feature = "testing")]
+pub(crate) use self::{network::VoteCall, node::Parts, type_config::TypeConfig};
 
 #[cfg(test)]
 mod tests;

@@ -16,11 +16,11 @@ use protocol::rpc::raft_client::RaftClient;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::dial::Dialer;
+use super::dial::{Dialer, Link};
 use super::type_config::{SnapshotMeta, TypeConfig, Vote, Voter, VoterId};
+use crate::host;
 use crate::state::State;
 
 /// openraft's own limit for a call is one heartbeat interval; a slow disk needs more.
@@ -34,7 +34,7 @@ pub(crate) struct Network {
 
 /// One coordinator, as dialled by Raft.
 pub(crate) struct Peer {
-    client: Result<RaftClient<Channel>, String>,
+    client: Result<RaftClient<Link>, String>,
 }
 
 /// `Vote` carries both kinds of vote request.
@@ -106,6 +106,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let mut client = self.client()?;
         let call = client.install_snapshot(futures::stream::iter(envelopes));
         let answered = tokio::select! {
+            biased;
             closed = cancel => return Err(closed.into()),
             answered = within(option.hard_ttl(), call) => answered,
         };
@@ -137,7 +138,7 @@ impl Peer {
     }
 
     /// Clones share one connection.
-    fn client(&self) -> Result<RaftClient<Channel>, Unreachable<TypeConfig>> {
+    fn client(&self) -> Result<RaftClient<Link>, Unreachable<TypeConfig>> {
         self.client.clone().map_err(Unreachable::from_string)
     }
 }
@@ -148,10 +149,10 @@ fn limit(option: &RPCOption) -> Duration {
 
 async fn within<T>(
     limit: Duration,
-    call: impl Future<Output = Result<T, Status>>,
+    call: impl Future<Output = Result<T, Status>> + Send,
 ) -> Result<T, Status> {
-    let late = |_| Status::deadline_exceeded(format!("no answer within {limit:?}"));
-    tokio::time::timeout(limit, call).await.map_err(late)?
+    let late = || Status::deadline_exceeded(format!("no answer within {limit:?}"));
+    host::within(limit, call).await.ok_or_else(late)?
 }
 
 fn answer<T: DeserializeOwned>(

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -21,6 +21,7 @@ use super::snapshot::SnapshotFile;
 use super::state_machine::StateMachine;
 use super::type_config::{Raft, Voter, VoterId};
 use crate::error::CoordinatorError;
+use crate::host::{self, Instant};
 use crate::state::State;
 
 const OPEN_TRIES: u32 = 60;
@@ -51,6 +52,17 @@ pub struct Consensus {
     heard: AtomicU64,
 }
 
+/// What a coordinator takes part with, opened.
+pub(crate) struct Parts {
+    own: NodeId,
+    address: String,
+    options: Config,
+    patience: Duration,
+    dialer: Dialer,
+    log: LogStore,
+    machine: (StateMachine, watch::Receiver<Arc<State>>),
+}
+
 /// The group as this coordinator sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsensusStatus {
@@ -72,21 +84,35 @@ impl Consensus {
         };
         let log = open_log(&config.data_dir.join("raft.redb")).await.map_err(file)?;
         let snapshot = SnapshotFile::at(&config.data_dir.join("snapshot.json"));
-        let (machine, state) = StateMachine::open(snapshot).map_err(file)?;
-        let own = config.tls.own().node;
-        let dialer = Dialer { tls: config.tls.clone() };
+        let opened = StateMachine::open(snapshot).map_err(file)?;
+        let parts = Parts {
+            own: config.tls.own().node,
+            address: config.address.clone(),
+            options: options(&config),
+            patience: 3 * config.election,
+            dialer: Dialer::Tls(config.tls),
+            log,
+            machine: opened,
+        };
+        Self::start_on(parts).await
+    }
+
+    /// Takes part with what was opened.
+    pub(crate) async fn start_on(parts: Parts) -> Result<Self, CoordinatorError> {
+        let Parts { own, address, options, patience, dialer, log, machine } = parts;
+        let (machine, state) = machine;
         let network = Network { dialer: dialer.clone() };
-        let options = Arc::new(options(&config).validate().map_err(CoordinatorError::raft)?);
+        let options = Arc::new(options.validate().map_err(CoordinatorError::raft)?);
         let raft = Raft::new(VoterId(own), options, network, log, machine)
             .await
             .map_err(CoordinatorError::raft)?;
         Ok(Self {
             raft,
             own,
-            address: config.address,
+            address,
             dialer,
             state,
-            patience: 3 * config.election,
+            patience,
             started: Instant::now(),
             heard: AtomicU64::new(0),
         })
@@ -146,7 +172,7 @@ impl Consensus {
     /// True once this leader's state holds everything that earlier leaders committed.
     pub(crate) async fn caught_up(&self) -> bool {
         let reading = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
-        matches!(tokio::time::timeout(self.patience, reading).await, Ok(Ok(_)))
+        matches!(host::within(self.patience, reading).await, Some(Ok(_)))
     }
 
     /// How long `node` has not answered this leader, if that is too long; `None` also when this
@@ -199,21 +225,51 @@ async fn open_log(path: &Path) -> io::Result<LogStore> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && left > 0 => left -= 1,
             opened => return opened,
         }
-        tokio::time::sleep(OPEN_PAUSE).await;
+        host::sleep(OPEN_PAUSE).await;
     }
 }
 
 fn options(config: &ConsensusConfig) -> Config {
     Config {
         cluster_name: config.tls.own().cluster.clone(),
-        heartbeat_interval: config.heartbeat.as_millis() as u64,
-        election_timeout_min: config.election.as_millis() as u64,
-        election_timeout_max: 2 * config.election.as_millis() as u64,
+        ..timed(config.heartbeat, config.election)
+    }
+}
+
+fn timed(heartbeat: Duration, election: Duration) -> Config {
+    Config {
+        heartbeat_interval: heartbeat.as_millis() as u64,
+        election_timeout_min: election.as_millis() as u64,
+        election_timeout_max: 2 * election.as_millis() as u64,
         install_snapshot_timeout: 10_000,
         max_payload_entries: 64,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(2000),
         max_in_snapshot_log_to_keep: 500,
         enable_pre_vote: Some(true),
         ..Config::default()
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Parts {
+    pub(crate) fn simulated(setting: crate::testing::Setting) -> Result<Self, CoordinatorError> {
+        let failed = |error: io::Error| CoordinatorError::Store {
+            path: "simulated".into(),
+            reason: error.to_string(),
+        };
+        Ok(Self {
+            own: setting.own,
+            address: setting.address,
+            options: Config {
+                snapshot_policy: SnapshotPolicy::LogsSinceLast(setting.snapshot_every),
+                max_in_snapshot_log_to_keep: setting.snapshot_keeps,
+                ..timed(setting.heartbeat, setting.election)
+            },
+            patience: 3 * setting.election,
+            dialer: Dialer::Simulated(setting.wire),
+            log: LogStore::on(setting.database).map_err(failed)?,
+            machine: StateMachine::open(SnapshotFile::simulated(setting.snapshot))
+                .map_err(failed)?,
+        })
     }
 }

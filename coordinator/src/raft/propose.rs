@@ -1,16 +1,16 @@
 //! Getting a command into the log, from whichever coordinator it starts.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, RaftError};
 use protocol::ids::NodeId;
 use protocol::rpc::Envelope;
 use tonic::Code;
-use ulid::Ulid;
 
 use super::node::Consensus;
 use super::service::Forwarded;
 use crate::error::CoordinatorError;
+use crate::host;
 use crate::state::{Change, Command, Outcome, Refusal, Timestamp};
 
 /// Longer than an election, so that a change made while a leader dies still goes through.
@@ -30,7 +30,7 @@ pub enum ProposeError {
 impl Consensus {
     /// Applies `change` once, however often it has to be sent; waits up to five seconds.
     pub async fn propose(&self, change: Change) -> Result<Outcome, ProposeError> {
-        let request = Ulid::new().to_string();
+        let request = host::fresh_id();
         let command = Command { at: wall_clock(), request, change };
         let mut last = "no leader is known".to_owned();
         let tries = async {
@@ -40,10 +40,10 @@ impl Consensus {
                     Err(Attempt::Fatal(reason)) => return Err(ProposeError::Failed(reason)),
                     Err(Attempt::Retry(reason)) => last = reason,
                 }
-                tokio::time::sleep(RETRY).await;
+                host::sleep(RETRY).await;
             }
         };
-        let tried = tokio::time::timeout(PROPOSE_TIMEOUT, tries).await;
+        let tried = host::within(PROPOSE_TIMEOUT, tries).await;
         match tried.unwrap_or(Err(ProposeError::NoQuorum { reason: last }))? {
             Outcome::Refused(refusal) => Err(ProposeError::Refused(refusal)),
             outcome => Ok(outcome),
@@ -104,6 +104,5 @@ enum Attempt {
 
 /// The proposer's clock; the state never lets it go back.
 pub(crate) fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(since.as_millis() as u64)
+    Timestamp(host::wall_clock())
 }

@@ -9,6 +9,7 @@ use protocol::identity::durable_file;
 use serde::{Deserialize, Serialize};
 
 use super::type_config::SnapshotMeta;
+use crate::host;
 use crate::state::State;
 
 /// Of the file and of the state in it; a newer one is refused, not misread.
@@ -17,6 +18,8 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotFile {
     path: PathBuf,
+    #[cfg(feature = "testing")]
+    simulated: Option<Arc<dyn crate::testing::Blob>>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,15 +37,20 @@ struct Content {
 
 impl SnapshotFile {
     pub(crate) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self {
+            path: path.to_owned(),
+            #[cfg(feature = "testing")]
+            simulated: None,
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn simulated(blob: Arc<dyn crate::testing::Blob>) -> Self {
+        Self { path: "simulated".into(), simulated: Some(blob) }
     }
 
     pub(crate) fn load(&self) -> io::Result<Option<StoredSnapshot>> {
-        let bytes = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(bytes) = self.read()? else { return Ok(None) };
         let content: Content = serde_json::from_slice(&bytes)
             .map_err(|e| io::Error::other(format!("{}: {e}", self.path.display())))?;
         if content.format != FORMAT {
@@ -54,13 +62,32 @@ impl SnapshotFile {
     }
 
     pub(crate) async fn save(&self, snapshot: StoredSnapshot) -> io::Result<()> {
-        let path = self.path.clone();
-        let saved = tokio::task::spawn_blocking(move || {
+        let file = self.clone();
+        let saved = host::at_the_disk(move || {
             let StoredSnapshot { meta, state } = snapshot;
             let content = Content { format: FORMAT, meta, state };
-            let bytes = serde_json::to_vec(&content).map_err(io::Error::other)?;
-            durable_file::write(&path, &bytes, durable_file::PRIVATE)
+            file.write(&serde_json::to_vec(&content).map_err(io::Error::other)?)
         });
-        saved.await.map_err(io::Error::other)?
+        saved.await?
+    }
+
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        #[cfg(feature = "testing")]
+        if let Some(blob) = &self.simulated {
+            return blob.read();
+        }
+        match fs::read(&self.path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(feature = "testing")]
+        if let Some(blob) = &self.simulated {
+            return blob.write(bytes);
+        }
+        durable_file::write(&self.path, bytes, durable_file::PRIVATE)
     }
 }

@@ -6,6 +6,7 @@ use protocol::ids::NodeId;
 use serde::{Deserialize, Serialize};
 
 use super::state_machine::StateMachine;
+use crate::host;
 use crate::state::{Command, Outcome};
 
 openraft::declare_raft_types!(
@@ -14,6 +15,7 @@ openraft::declare_raft_types!(
         R = Outcome,
         NodeId = VoterId,
         Node = Voter,
+        AsyncRuntime = host::Runtime,
 );
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
