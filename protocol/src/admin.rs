@@ -1,23 +1,8 @@
 //! Bodies of the admin API (`/admin/v1`, JSON over HTTP): what the CLI and the page exchange with a
 //! coordinator. Bytes are integers, times RFC 3339 UTC, durations float seconds.
 //!
-//! ```text
-//! GET    /admin/v1/cluster                          ClusterStatus
-//! POST   /admin/v1/join-tokens   NewJoinToken    -> JoinTokenCreated
-//! GET    /admin/v1/nodes                            List<NodeView>
-//! GET    /admin/v1/nodes/{name or id}               NodeView
-//! DELETE /admin/v1/nodes/{name or id}               OperationView
-//! GET    /admin/v1/models                           List<ModelView>
-//! GET    /admin/v1/models/{name}                    ModelView
-//! POST   /admin/v1/models        ImportModel     -> OperationView
-//! POST   /admin/v1/plan          PlanRequest     -> PlanView
-//! POST   /admin/v1/deployments   DeployModel     -> OperationView
-//! DELETE /admin/v1/deployments/{model}              OperationView
-//! GET    /admin/v1/keys                             List<KeyView>
-//! POST   /admin/v1/keys          NewKey          -> KeyCreated
-//! GET    /admin/v1/operations/{id}                  OperationView
-//! any of them, failed                               ErrorBody, with a usual HTTP status
-//! ```
+//! Which route takes and answers which is in the document that every coordinator makes of its
+//! handlers and serves at `/admin/v1/openapi.json`.
 
 mod cluster;
 mod deployments;
@@ -28,6 +13,7 @@ mod operations;
 mod plan;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::cluster::{ClusterStatus, JoinTokenCreated, NewJoinToken};
 pub use self::deployments::{
@@ -42,7 +28,7 @@ pub use self::plan::{PlanRequest, PlanView, PlannedRank, PlannedStage};
 /// Version of the JSON contract; new fields are only added.
 pub const API_VERSION: &str = "trireme/v1";
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct List<T> {
     pub api_version: String,
@@ -51,12 +37,12 @@ pub struct List<T> {
     pub items: Vec<T>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     pub error: ErrorDetail,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorDetail {
     /// Stable, e.g. `not_found`, `does_not_fit`, `no_quorum`, `precondition`, `invalid_value`.

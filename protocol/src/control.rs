@@ -2,6 +2,7 @@
 //! as JSON inside gRPC envelopes: small, rare, and readable by a neighbouring version.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::{Digest, NodeId};
 use crate::node_profile::{LinkProfile, NodeProfile};
@@ -114,7 +115,7 @@ pub struct PeerAddress {
     pub addresses: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct CoordinatorAddress {
     pub node: NodeId,
     /// `host:port` of node traffic: gRPC on TCP, QUIC on UDP.
@@ -153,7 +154,9 @@ pub struct JoinResponse {
     pub coordinators: Vec<CoordinatorAddress>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Worker,

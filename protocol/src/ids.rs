@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::error::ProtocolError;
@@ -12,7 +14,7 @@ macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[derive(Serialize, Deserialize, SchemaWrite, SchemaRead)]
+        #[derive(Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema)]
         #[serde(transparent)]
         pub struct $name(pub $inner);
 
@@ -108,6 +110,15 @@ macro_rules! bytes_id {
                 serializer.collect_str(self)
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let text = ObjectBuilder::new().schema_type(Type::String);
+                text.pattern(Some("^[0-9a-f]{64}$")).into()
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

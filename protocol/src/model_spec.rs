@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::ids::LayerIndex;
@@ -24,7 +25,7 @@ pub use rope::{RopeLayout, RopeScaling, RopeSpec};
 pub use share::{ShareSlice, ShareUnits};
 
 /// Shapes and sizes read from a checkpoint's header; the weights themselves stay where they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema)]
 pub struct ModelSpec {
     pub architecture: Architecture,
     pub hidden_size: u32,
@@ -67,7 +68,9 @@ pub struct ModelSpec {
 }
 
 /// What the gate of a feed-forward block goes through before it meets the other half.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     Silu,
@@ -80,7 +83,7 @@ pub enum Activation {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema)]
 pub struct LayerSpec {
     pub state: StateKind,
     /// What all tensors of the layer take in memory, packed for products: a little more than in
@@ -98,7 +101,9 @@ impl LayerSpec {
 }
 
 /// What a layer remembers of a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StateKind {
     /// Keys and values of every position, or of the last `window` ones.
@@ -114,7 +119,17 @@ pub enum StateKind {
 
 /// How keys and values are stored.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    SchemaWrite,
+    SchemaRead,
+    ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum KvType {
@@ -156,6 +171,7 @@ impl KvType {
     Deserialize,
     SchemaWrite,
     SchemaRead,
+    ToSchema,
 )]
 pub struct LayerRange {
     pub start: LayerIndex,

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::NodeId;
 
 /// Measured facts of one node; sent at registration and when they change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeProfile {
     pub hostname: String,
     pub os: String,
@@ -21,7 +22,7 @@ pub struct NodeProfile {
 }
 
 /// One place where a rank can live.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeviceProfile {
     pub kind: DeviceKind,
     pub name: String,
@@ -39,7 +40,7 @@ pub struct DeviceProfile {
 }
 
 /// What is known of a GPU beside its rates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GpuProfile {
     /// CUDA's number for it in the worker's process, which counts visible devices only.
     pub ordinal: u32,
@@ -65,14 +66,14 @@ pub struct GpuProfile {
 }
 
 /// What the device can carry now; a GPU at rest lowers the generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PcieLink {
     pub generation: u32,
     pub lanes: u32,
 }
 
 /// Where the bandwidth and the matrix rate of a GPU are from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RatesFrom {
     /// A short run on the device.
@@ -91,7 +92,7 @@ impl DeviceProfile {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
     Cpu,
@@ -99,7 +100,7 @@ pub enum DeviceKind {
 }
 
 /// One direction of a link, as measured by its sender.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LinkProfile {
     pub rtt_seconds: f64,
     pub bytes_per_second: f64,
@@ -121,7 +122,7 @@ impl LinkProfile {
 }
 
 /// Seconds of an all-reduce of `ExchangeProfile::BYTES` between two ranks, per transport.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ExchangeProfile {
     pub direct_seconds: Option<f64>,

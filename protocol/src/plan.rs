@@ -1,6 +1,7 @@
 //! Where every layer of a replica runs. A `Plan` value that exists is valid: it covers the model.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::ids::{Digest, NodeId, RankIndex, StageIndex};
@@ -60,7 +61,7 @@ pub struct RankPlan {
 }
 
 /// A part of a stage's units, in ranks' order: `units` of `of`, from `start`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Share {
     pub start: u32,
     pub units: u32,
@@ -98,7 +99,17 @@ pub struct KvPlan {
 
 /// What crosses a cut; every layer rounds to it, so that moving a cut changes no bit.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    SchemaWrite,
+    SchemaRead,
+    ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ActivationType {

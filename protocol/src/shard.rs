@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::{Epoch, NodeId, ReplicaId};
 use crate::plan::Plan;
@@ -34,7 +35,7 @@ pub struct ShardStatus {
     pub state: ShardState,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ShardState {
     Fetching {
@@ -56,7 +57,7 @@ pub enum ShardState {
 }
 
 /// Why a shard cannot be held; decides whether another plan may help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShardFailure {
     OutOfMemory,

@@ -7,14 +7,25 @@ use axum::body::Bytes;
 use axum::extract::State;
 use protocol::admin::{ClusterStatus, JoinTokenCreated, NewJoinToken, NodeState};
 use protocol::identity::JoinToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::error::{AdminError, body};
+use super::error::{AdminError, Failures, body};
 use super::{Admin, views};
 use crate::state::Change;
 
 const TTL_SECONDS_MAX: u64 = 30 * 86_400;
 const USES_MAX: u32 = 1000;
 
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(status)).routes(routes!(create_join_token))
+}
+
+/// How the cluster is: leader, quorum, nodes, deployments.
+#[utoipa::path(
+    get, path = "/admin/v1/cluster", tag = "cluster",
+    responses((status = 200, description = "As it stands.", body = ClusterStatus), Failures),
+)]
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<ClusterStatus> {
     let (state, live, raft) = (admin.state(), admin.live(), admin.consensus.status());
     let ready = live.nodes.values().filter(|n| n.state == NodeState::Ready).count();
@@ -35,6 +46,11 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<ClusterStatu
     })
 }
 
+/// Make a token with which machines join; it is shown once.
+#[utoipa::path(
+    post, path = "/admin/v1/join-tokens", tag = "cluster", request_body = NewJoinToken,
+    responses((status = 200, description = "The token.", body = JoinTokenCreated), Failures),
+)]
 pub(super) async fn create_join_token(
     State(admin): State<Arc<Admin>>,
     bytes: Bytes,

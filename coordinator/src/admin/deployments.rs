@@ -10,12 +10,23 @@ use axum::http::StatusCode;
 use partitioner::{PlanError, Planned};
 use protocol::admin::{DeployModel, DeployOptions, OperationView, PlanRequest, PlanView};
 use protocol::ids::NodeId;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::error::{AdminError, body};
+use super::error::{AdminError, Failures, body};
 use super::{Admin, new_operation, operations, views};
 use crate::reconcile::placement;
 use crate::state::{Change, Refusal};
 
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(plan)).routes(routes!(deploy)).routes(routes!(undeploy))
+}
+
+/// Where a model would run and how fast; nothing is changed.
+#[utoipa::path(
+    post, path = "/admin/v1/plan", tag = "deployments", request_body = PlanRequest,
+    responses((status = 200, description = "A plan, or why there is none.", body = PlanView), Failures),
+)]
 pub(super) async fn plan(
     State(admin): State<Arc<Admin>>,
     bytes: Bytes,
@@ -34,6 +45,11 @@ pub(super) async fn plan(
     }
 }
 
+/// Plan a model, place it, serve it.
+#[utoipa::path(
+    post, path = "/admin/v1/deployments", tag = "deployments", request_body = DeployModel,
+    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+)]
 pub(super) async fn deploy(
     State(admin): State<Arc<Admin>>,
     bytes: Bytes,
@@ -55,6 +71,12 @@ pub(super) async fn deploy(
     operations::view(&admin, &operation).map(Json)
 }
 
+/// Stop serving a model; its weights stay on the disks.
+#[utoipa::path(
+    delete, path = "/admin/v1/deployments/{*model}", tag = "deployments",
+    params(("model" = String, Path, description = "Its name; it may hold slashes.")),
+    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+)]
 pub(super) async fn undeploy(
     State(admin): State<Arc<Admin>>,
     Path(model): Path<String>,

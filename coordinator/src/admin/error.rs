@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use protocol::admin::{ErrorBody, ErrorDetail};
 use serde::de::DeserializeOwned;
 use ulid::Ulid;
+use utoipa::IntoResponses;
 
 use crate::raft::ProposeError;
 use crate::state::{Refusal, RefusalCode};
@@ -77,6 +78,33 @@ impl IntoResponse for AdminError {
         };
         (self.status, Json(ErrorBody { error })).into_response()
     }
+}
+
+/// How any route may fail, for the document.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "only its description is used")]
+pub(super) enum Failures {
+    /// A value is not allowed, or the body is not what the route takes.
+    #[response(status = 400)]
+    InvalidValue(ErrorBody),
+    /// No key, or an unknown one.
+    #[response(status = 401)]
+    Unauthenticated(ErrorBody),
+    /// The key's role may not do this.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+    /// There is nothing of that name.
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+    /// The cluster is not in a state to do this; `does_not_fit` where memory is short.
+    #[response(status = 409)]
+    Precondition(ErrorBody),
+    /// The coordinator failed.
+    #[response(status = 500)]
+    Internal(ErrorBody),
+    /// No majority of coordinators is there.
+    #[response(status = 503)]
+    NoQuorum(ErrorBody),
 }
 
 /// Reads a body; an error names the field.

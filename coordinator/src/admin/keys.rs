@@ -6,12 +6,23 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use protocol::admin::{KeyCreated, KeyView, List, NewKey};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::error::{AdminError, body};
+use super::error::{AdminError, Failures, body};
 use super::{Admin, views};
 use crate::api_key::ApiKey;
 use crate::state::Change;
 
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(list, create))
+}
+
+/// All API keys, without their secrets.
+#[utoipa::path(
+    get, path = "/admin/v1/keys", tag = "keys",
+    responses((status = 200, description = "As it stands.", body = List<KeyView>), Failures),
+)]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<KeyView>> {
     let state = admin.state();
     let items = state.keys.iter().map(|(name, key)| KeyView {
@@ -23,6 +34,11 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<KeyView>>
     Json(views::list("KeyList", items.collect()))
 }
 
+/// Make an API key; it is shown once.
+#[utoipa::path(
+    post, path = "/admin/v1/keys", tag = "keys", request_body = NewKey,
+    responses((status = 200, description = "The key.", body = KeyCreated), Failures),
+)]
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     bytes: Bytes,

@@ -7,6 +7,7 @@ mod error;
 mod keys;
 mod models;
 mod nodes;
+mod openapi;
 mod operations;
 mod views;
 
@@ -14,10 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::routing::{delete, get, post};
 use protocol::identity::CaFingerprint;
 use tokio::sync::watch;
 use ulid::Ulid;
+use utoipa_axum::router::OpenApiRouter;
 
 use self::error::AdminError;
 use crate::nodes::WorkerRegistry;
@@ -35,21 +36,24 @@ pub struct Admin {
     pub(crate) ca: CaFingerprint,
 }
 
-/// The routes; who may call them is the caller's to check.
+/// The routes, with their own description at `/admin/v1/openapi.json`; who may call them is the
+/// caller's to check.
 pub fn router(admin: Arc<Admin>) -> Router {
-    Router::new()
-        .route("/admin/v1/cluster", get(cluster::status))
-        .route("/admin/v1/join-tokens", post(cluster::create_join_token))
-        .route("/admin/v1/nodes", get(nodes::list))
-        .route("/admin/v1/nodes/{node}", get(nodes::show).delete(nodes::remove))
-        .route("/admin/v1/models", get(models::list).post(models::import))
-        .route("/admin/v1/models/{*model}", get(models::show))
-        .route("/admin/v1/plan", post(deployments::plan))
-        .route("/admin/v1/deployments", post(deployments::deploy))
-        .route("/admin/v1/deployments/{*model}", delete(deployments::undeploy))
-        .route("/admin/v1/keys", get(keys::list).post(keys::create))
-        .route("/admin/v1/operations/{id}", get(operations::show))
-        .with_state(admin)
+    let (router, described) = routes().split_for_parts();
+    let document = openapi::document(described);
+    router.merge(openapi::route(&document)).with_state(admin)
+}
+
+/// Each topic's file holds its handlers, each with its description: a new route is in the document
+/// because there is no other way to be in the router.
+fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new()
+        .merge(cluster::routes())
+        .merge(nodes::routes())
+        .merge(models::routes())
+        .merge(deployments::routes())
+        .merge(keys::routes())
+        .merge(operations::routes())
 }
 
 impl Admin {

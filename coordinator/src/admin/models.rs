@@ -10,11 +10,22 @@ use axum::http::StatusCode;
 use protocol::admin::{ImportModel, List, ModelView, OperationView};
 use protocol::control::{CoordinatorMessage, Role};
 use protocol::ids::NodeId;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::error::{AdminError, body};
+use super::error::{AdminError, Failures, body};
 use super::{Admin, new_operation, operations, views};
 use crate::state::{Change, OperationKind, Refusal, State as Replicated};
 
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(list, import)).routes(routes!(show))
+}
+
+/// All models with their deployments.
+#[utoipa::path(
+    get, path = "/admin/v1/models", tag = "models",
+    responses((status = 200, description = "As it stands.", body = List<ModelView>), Failures),
+)]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<ModelView>> {
     let (state, live) = (admin.state(), admin.live());
     let models = state.models.iter();
@@ -22,6 +33,12 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<ModelView
     Json(views::list("ModelList", items))
 }
 
+/// One model.
+#[utoipa::path(
+    get, path = "/admin/v1/models/{*model}", tag = "models",
+    params(("model" = String, Path, description = "Its name; it may hold slashes.")),
+    responses((status = 200, description = "As it stands.", body = ModelView), Failures),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -31,6 +48,11 @@ pub(super) async fn show(
     Ok(Json(views::model(&state, &live, &name, model)))
 }
 
+/// Make a model on a worker's disk known to the cluster.
+#[utoipa::path(
+    post, path = "/admin/v1/models", tag = "models", request_body = ImportModel,
+    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+)]
 pub(super) async fn import(
     State(admin): State<Arc<Admin>>,
     bytes: Bytes,

@@ -5,11 +5,22 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use protocol::admin::{List, NodeView, OperationView};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::error::AdminError;
+use super::error::{AdminError, Failures};
 use super::{Admin, new_operation, operations, views};
 use crate::state::{Change, Refusal};
 
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, remove))
+}
+
+/// All nodes with their live state.
+#[utoipa::path(
+    get, path = "/admin/v1/nodes", tag = "nodes",
+    responses((status = 200, description = "As it stands.", body = List<NodeView>), Failures),
+)]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<NodeView>> {
     let state = admin.state();
     let mut items: Vec<_> =
@@ -18,6 +29,12 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<NodeView>
     Json(views::list("NodeList", items))
 }
 
+/// One node.
+#[utoipa::path(
+    get, path = "/admin/v1/nodes/{node}", tag = "nodes",
+    params(("node" = String, Path, description = "Its name or id.")),
+    responses((status = 200, description = "As it stands.", body = NodeView), Failures),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -27,6 +44,12 @@ pub(super) async fn show(
     Ok(Json(views::node(&admin, &state, id, member)))
 }
 
+/// Remove a node for good.
+#[utoipa::path(
+    delete, path = "/admin/v1/nodes/{node}", tag = "nodes",
+    params(("node" = String, Path, description = "Its name or id.")),
+    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+)]
 pub(super) async fn remove(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

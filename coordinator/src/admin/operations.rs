@@ -6,12 +6,24 @@ use axum::Json;
 use axum::extract::{Path, State};
 use protocol::admin::{OperationState, OperationView};
 use protocol::shard::ShardState;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Admin;
-use super::error::AdminError;
+use super::error::{AdminError, Failures};
 use crate::reconcile::LiveView;
 use crate::state::{OperationKind, State as Replicated};
 
+pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// A long operation as it stands.
+#[utoipa::path(
+    get, path = "/admin/v1/operations/{id}", tag = "operations",
+    params(("id" = String, Path, description = "What the request that started it answered.")),
+    responses((status = 200, description = "As it stands.", body = OperationView), Failures),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

@@ -1,12 +1,13 @@
 //! The cluster as a whole, and join tokens.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::DeploymentView;
 use crate::control::{CoordinatorAddress, Role};
 use crate::ids::NodeId;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     pub name: String,
@@ -21,7 +22,7 @@ pub struct ClusterStatus {
     pub deployments: Vec<DeploymentView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewJoinToken {
     pub role: Role,
@@ -29,7 +30,7 @@ pub struct NewJoinToken {
     pub uses: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JoinTokenCreated {
     /// Shown once; only its hash is kept.

@@ -1,13 +1,14 @@
 //! Deployments: what was promised, how far it is, where it runs.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::{Epoch, NodeId, ReplicaId};
 use crate::model_spec::{KvType, LayerRange};
 use crate::plan::{ActivationType, Share};
 use crate::shard::ShardState;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentView {
     pub model: String,
@@ -21,7 +22,7 @@ pub struct DeploymentView {
     pub stages: Vec<StageView>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeploymentState {
     /// A plan is committed; weights travel or load.
@@ -32,7 +33,7 @@ pub enum DeploymentState {
     Failed,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageView {
     pub node: NodeId,
@@ -45,7 +46,7 @@ pub struct StageView {
     pub ranks: Vec<RankView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RankView {
     pub node: NodeId,
@@ -60,7 +61,7 @@ pub struct RankView {
     pub kv_bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeployModel {
     pub model: String,
@@ -69,7 +70,7 @@ pub struct DeployModel {
 }
 
 /// What a deployment promises; every field has a sensible default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeployOptions {
     /// Longest sequence, prompt and answer together; the model's own, at most 8,192, when absent.

@@ -1,12 +1,13 @@
 //! Models, and how they become known.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::DeploymentView;
 use crate::ids::Digest;
 use crate::model_spec::ModelSpec;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelView {
     pub name: String,
@@ -20,7 +21,7 @@ pub struct ModelView {
 }
 
 /// Reads a model at `path` of `node`'s own machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportModel {
     /// Name to serve it under; the file's own when absent.

@@ -1,6 +1,7 @@
 //! Nodes and what they hold.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::Role;
 use crate::ids::{Epoch, NodeId, ReplicaId};
@@ -8,7 +9,7 @@ use crate::model_spec::LayerRange;
 use crate::node_profile::NodeProfile;
 use crate::shard::ShardState;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeView {
     pub id: NodeId,
@@ -24,7 +25,7 @@ pub struct NodeView {
     pub shards: Vec<ShardView>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
     Joining,
@@ -33,7 +34,7 @@ pub enum NodeState {
     Removed,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ShardView {
     pub model: String,

@@ -1,13 +1,14 @@
 //! Plans as answers: where a model would run and how fast.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::DeployOptions;
 use crate::ids::NodeId;
 use crate::model_spec::LayerRange;
 use crate::plan::Share;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanRequest {
     pub model: String,
@@ -18,7 +19,7 @@ pub struct PlanRequest {
     pub without: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanView {
     pub model: String,
@@ -37,7 +38,7 @@ pub struct PlanView {
     pub alternatives: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedStage {
     pub node: NodeId,
@@ -57,7 +58,7 @@ pub struct PlannedStage {
     pub ranks: Vec<PlannedRank>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedRank {
     pub node: NodeId,

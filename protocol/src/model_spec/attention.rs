@@ -1,10 +1,20 @@
 //! The shape of attention, and what some families add to it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    SchemaWrite,
+    SchemaRead,
+    ToSchema,
 )]
 pub struct AttentionSpec {
     pub heads: u32,
@@ -36,7 +46,9 @@ pub struct AttentionSpec {
 }
 
 /// Queries are multiplied by `1 + slope * ln(1 + floor(position / length))`, as in Llama 4.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 pub struct TemperatureSpec {
     pub slope: f32,
     pub length: u32,
@@ -51,7 +63,9 @@ impl TemperatureSpec {
 }
 
 /// Sizes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 pub struct LatentSpec {
     /// Width that the input is squeezed to before q; 0 where q comes from the input itself.
     pub query_rank: u32,

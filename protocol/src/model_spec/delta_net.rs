@@ -1,10 +1,13 @@
 //! The shape of gated delta net layers (Yang et al., "Gated Delta Networks", arXiv 2412.06464).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Sizes of a layer whose state is a matrix per value head, and how its weights are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 pub struct DeltaNetSpec {
     /// Heads of queries and of keys; several value heads share one.
     pub key_heads: u32,
@@ -22,7 +25,9 @@ pub struct DeltaNetSpec {
 }
 
 /// Which matrices make a layer's q, k, v, output gates z, write rates b and decays a of its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DeltaProjections {
     /// `ssm_in` and `ssm_ba`: rows q, k, v, z and rows b, a of each key head together.

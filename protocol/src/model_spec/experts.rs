@@ -1,9 +1,12 @@
 //! Feed-forward layers that are mixtures of experts.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 pub struct ExpertSpec {
     pub count: u32,
     /// Experts that a token goes through.
@@ -24,7 +27,9 @@ pub struct ExpertSpec {
 }
 
 /// How a token's experts and their weights follow from the router's logits.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 pub struct Routing {
     pub scores: ExpertScores,
     /// A bias per expert counts for the choice, not for the weight (DeepSeek-V3).
@@ -39,7 +44,9 @@ pub struct Routing {
 }
 
 /// What a logit becomes before experts are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpertScores {
     /// Over all experts.

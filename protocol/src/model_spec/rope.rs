@@ -1,9 +1,10 @@
 //! Rotary position embedding: which elements rotate together, and how fast.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema)]
 pub struct RopeSpec {
     pub theta: f32,
     pub scaling: RopeScaling,
@@ -20,7 +21,9 @@ impl RopeSpec {
 }
 
 /// Which two elements of a head rotate together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RopeLayout {
     /// Element i with i + dims/2: Hugging Face weights, and most families in GGUF.
@@ -30,7 +33,7 @@ pub enum RopeLayout {
 }
 
 /// How rotation frequencies are stretched beyond the trained context.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RopeScaling {
     None,

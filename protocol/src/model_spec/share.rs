@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{LayerRange, ModelSpec, StateKind};
@@ -17,7 +18,9 @@ use crate::plan::Share;
 const VOCABULARY_UNIT: u32 = 16;
 
 /// The smallest parts that cut no quantisation block of a model's weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead, ToSchema,
+)]
 pub struct ShareUnits {
     /// KV heads whose columns of the output projection are whole blocks.
     pub kv_heads: u32,
