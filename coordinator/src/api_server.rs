@@ -8,6 +8,7 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use protocol::identity::ca::NODE_VALIDITY;
 use protocol::identity::{ClusterCa, NodeKey};
 use protocol::transport::tls::api_server;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,7 +39,7 @@ pub(crate) fn acceptor(
     names.sort_unstable();
     names.dedup();
     let key = NodeKey::generate()?;
-    let chain = ca.sign_api(&key, &names)? + ca.certificate_pem();
+    let chain = ca.sign_api(&key, &names, NODE_VALIDITY)? + ca.certificate_pem();
     Ok(TlsAcceptor::from(Arc::new(api_server(&chain, &key.to_pem())?)))
 }
 

@@ -15,6 +15,9 @@ pub enum CoordinatorError {
         path = path.display()
     )]
     NoIdentity { path: PathBuf },
+    #[error("{path} holds no CA: every coordinator holds one; remove it and join again",
+        path = path.display())]
+    NoCa { path: PathBuf },
     #[error("{path} holds the identity of a {found}, not of a coordinator", path = path.display())]
     WrongRole { path: PathBuf, found: &'static str },
     #[error("{path} belongs to the cluster `{found}`, not to `{wanted}`", path = path.display())]

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use protocol::admin::KeyRole;
 use protocol::control::{CoordinatorAddress, CoordinatorEndpoint, Role};
-use protocol::identity::{ClusterCa, Identity, IdentityStore};
+use protocol::identity::{ClusterCa, Identity, IdentityStore, RecoveryKey, SealingPublic};
 use protocol::ids::NodeId;
 use protocol::transport::NodeTls;
 use ulid::Ulid;
+use zeroize::Zeroizing;
 
 use crate::api_key::ApiKey;
 use crate::config::Config;
 use crate::error::CoordinatorError;
 use crate::raft::{Consensus, ConsensusConfig};
-use crate::state::Change;
+use crate::state::{Change, IdentityChange};
 
 /// What a new cluster is called, and where its first coordinator will be reached.
 #[derive(Clone, Debug)]
@@ -36,12 +37,16 @@ pub struct Initialised {
     pub ca_pem: String,
     /// Shown once; only its hash is kept.
     pub admin_key: String,
+    /// Shown once; only its public half is kept.
+    pub recovery_key: Zeroizing<String>,
 }
 
 /// Makes the data directory that of a cluster's first coordinator, which `run` then starts.
 /// A founding that was interrupted is completed; one that is complete is an error.
 pub async fn init(options: InitOptions) -> Result<Initialised, CoordinatorError> {
     let store = IdentityStore::open(&options.data_dir)?;
+    // A new one at each attempt, as the one of an interrupted attempt was never shown.
+    let recovery = RecoveryKey::generate();
     let identity = match store.load()? {
         Some(identity) => check(identity, &options)?,
         None => make_identity(&store, &options.cluster)?,
@@ -59,9 +64,17 @@ pub async fn init(options: InitOptions) -> Result<Initialised, CoordinatorError>
         election: defaults.raft_election / 4,
     })
     .await?;
-    let written = write_first_entries(&consensus, &options, &identity).await;
+    let written = write_first_entries(&consensus, &options, &identity, || {
+        store.save_recovery(recovery.public())?;
+        let ca =
+            store.load_ca()?.ok_or(CoordinatorError::NoCa { path: options.data_dir.clone() })?;
+        store.save_ca(&ca)?;
+        Ok(recovery.public())
+    })
+    .await;
     consensus.shutdown().await;
-    Ok(Initialised { node, ca_pem: identity.ca_pem, admin_key: written? })
+    let (admin_key, recovery_key) = (written?, recovery.expose());
+    Ok(Initialised { node, ca_pem: identity.ca_pem, admin_key, recovery_key })
 }
 
 pub(crate) fn coordinator_identity(
@@ -106,6 +119,7 @@ async fn write_first_entries(
     consensus: &Consensus,
     founding: &InitOptions,
     identity: &Identity,
+    seal_ca: impl FnOnce() -> Result<SealingPublic, CoordinatorError>,
 ) -> Result<String, CoordinatorError> {
     consensus.found().await?;
     consensus.wait_for_leader(Duration::from_secs(10)).await?;
@@ -117,6 +131,8 @@ async fn write_first_entries(
     if consensus.state().members.contains_key(&node) {
         return Err(CoordinatorError::Founded { path: founding.data_dir.clone() });
     }
+    let public = seal_ca()?;
+    consensus.propose(Change::Identity(IdentityChange::SetRecovery { public })).await?;
     // The member last: as long as it is missing, the founding can be repeated.
     let key = ApiKey::generate()?;
     let (name, hash, prefix) = (format!("admin-{}", Ulid::new()), key.hash(), key.prefix());

@@ -114,7 +114,8 @@ impl Part {
         let store = IdentityStore::open(&config.data_dir)?;
         let none = || CoordinatorError::NoIdentity { path: config.data_dir.clone() };
         let identity = coordinator_identity(store.load()?.ok_or_else(none)?, &config.data_dir)?;
-        let ca = store.load_ca()?.ok_or_else(none)?;
+        let no_ca = || CoordinatorError::NoCa { path: config.data_dir.clone() };
+        let ca = store.load_ca()?.ok_or_else(no_ca)?;
         let tls = NodeTls::new(&identity)?;
         let own_endpoint = CoordinatorEndpoint {
             address: advertised(config.address.as_ref(), listeners.node_address()?),

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::identity::SealingPublic;
 use crate::ids::{Digest, NodeId};
 use crate::node_profile::{LinkProfile, NodeProfile};
 use crate::shard::{DesiredShards, ReplicaLoad, ShardStatus};
@@ -148,9 +149,13 @@ pub struct JoinResponse {
     pub cluster: String,
     pub node: NodeId,
     pub certificate_pem: String,
+    /// The CAs that the cluster trusts, the one that signs now first.
     pub ca_pem: String,
     /// Coordinators only: every voter can sign.
     pub ca_key_pem: Option<String>,
+    /// Coordinators only: the CA on disk is sealed for it too.
+    #[serde(default)]
+    pub recovery: Option<SealingPublic>,
     pub coordinators: Vec<CoordinatorAddress>,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use protocol::ProtocolError;
 use protocol::control::{CoordinatorEndpoint, JoinRequest, JoinResponse, Role};
-use protocol::identity::{CaFingerprint, ClusterCa, Identity, IdentityError, IdentityStore};
+use protocol::identity::{ClusterCa, Identity, IdentityError, IdentityStore};
 use protocol::identity::{JoinToken, NodeKey};
 use protocol::rpc::Envelope;
 use protocol::rpc::join_client::JoinClient;
@@ -89,7 +89,7 @@ pub async fn join(options: JoinOptions) -> Result<Identity, JoinError> {
 
 fn already(identity: Identity, token: &JoinToken, role: Role) -> Result<Identity, JoinError> {
     let cluster = identity.peer.cluster.clone();
-    if CaFingerprint::of_pem(&identity.ca_pem)? != token.ca {
+    if !token.ca.is_in(&identity.ca_pem)? {
         return Err(JoinError::OtherMembership { cluster });
     }
     if identity.peer.role != role {
@@ -133,7 +133,7 @@ async fn ask(
         tokio::time::timeout(ANSWER_TIMEOUT, client.join(envelope)).await.map_err(late)?;
     let response = answered.map_err(|status| refusal(address, &status))?.into_inner();
     let response: JoinResponse = response.unpack("JoinResponse").map_err(JoinError::from)?;
-    if CaFingerprint::of_pem(&response.ca_pem).map_err(JoinError::from)? == token.ca {
+    if token.ca.is_in(&response.ca_pem).map_err(JoinError::from)? {
         return Ok(response);
     }
     let reason = "it sent another CA than the token names".to_owned();
@@ -163,6 +163,9 @@ fn keep(
 ) -> Result<Identity, JoinError> {
     let identity = Identity::new(key, response.certificate_pem, response.ca_pem.clone())
         .map_err(|e| JoinError::BadAnswer { address: address.to_owned(), reason: e.to_string() })?;
+    if let Some(recovery) = response.recovery {
+        store.save_recovery(recovery)?;
+    }
     if let Some(ca_key) = &response.ca_key_pem {
         store.save_ca(&ClusterCa::from_pem(&response.ca_pem, ca_key)?)?;
     }
@@ -210,6 +213,7 @@ mod tests {
                 certificate_pem: signed.certificate_pem,
                 ca_pem: self.0.ca.certificate_pem().to_owned(),
                 ca_key_pem: None,
+                recovery: None,
                 coordinators: vec![CoordinatorAddress { node: signed.node, address, api_address }],
             };
             Ok(Response::new(Envelope::pack("JoinResponse", &response).expect("packs")))

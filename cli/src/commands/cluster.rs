@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
+use crate::terminal::note_line;
 
 pub(crate) async fn run(
     command: ClusterCommand,
@@ -53,6 +54,11 @@ async fn init(args: &ClusterInit, output: &Output) -> Result<(), CliError> {
     let path = context.save(&args.name)?;
     output.note(&format!("admin key saved in {}, and shown once:", path.display()));
     output.text(&made.admin_key);
+    output
+        .note("recovery key, shown once; keep it on paper: without it no snapshot can be restored");
+    output.note("and no lost CA be opened on another machine:");
+    // Also with `--quiet`: it is never shown again.
+    note_line(&made.recovery_key);
     let data_dir = args.data_dir.display();
     output.note(&format!("start it:  trireme coordinator --data-dir {data_dir}"));
     output.note("then:      trireme cluster join-token");

@@ -48,8 +48,9 @@ impl join_server::Join for JoinService {
             cluster: self.ca.cluster().to_owned(),
             node,
             certificate_pem: signed.certificate_pem,
-            ca_pem: self.ca.certificate_pem().to_owned(),
+            ca_pem: state.trusted_ca_pem(),
             ca_key_pem: coordinator.then(|| self.ca.key_pem().to_string()),
+            recovery: state.identity.recovery.filter(|_| coordinator),
             coordinators: state.coordinators(),
         };
         Envelope::pack("JoinResponse", &response)

@@ -10,6 +10,7 @@ use protocol::node_profile::{LinkProfile, NodeProfile};
 use protocol::plan::Plan;
 use serde::{Deserialize, Serialize};
 
+use super::identity::IdentityChange;
 use super::timestamp::Timestamp;
 
 /// A log entry. `apply` never reads a clock: `at` is all it knows of time.
@@ -51,6 +52,8 @@ pub enum Change {
         data_addresses: Vec<String>,
         held_manifests: Vec<Digest>,
     },
+    /// Keys, certificates, the CA, join tokens that are taken back.
+    Identity(IdentityChange),
     RecordLink {
         from: NodeId,
         to: NodeId,
@@ -144,6 +147,7 @@ impl Change {
             Self::AddJoinToken { .. } => "add-join-token",
             Self::AdmitNode { .. } => "admit-node",
             Self::RecordRegistration { .. } => "record-registration",
+            Self::Identity(change) => change.name(),
             Self::RecordLink { .. } => "record-link",
             Self::RecordEndpoint { .. } => "record-endpoint",
             Self::RemoveNode { .. } => "remove-node",

@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod deployments;
+pub mod identity;
 pub mod keys;
 pub mod members;
 pub mod models;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::command::{Change, Command, OperationKind};
 pub use self::deployments::{Deployment, Placement, Rollout};
+pub use self::identity::{CaRotation, IdentityChange, IdentityState};
 pub use self::keys::ApiKey;
 pub use self::members::Member;
 pub use self::models::Model;
@@ -39,7 +41,10 @@ pub struct State {
     /// Log index of the last entry, of whatever kind.
     pub applied: u64,
     pub cluster: String,
+    /// The CA that signs now.
     pub ca_pem: String,
+    #[serde(default)]
+    pub identity: IdentityState,
     pub members: BTreeMap<NodeId, Member>,
     /// Nodes that must not come back under their old certificate.
     pub removed: BTreeSet<NodeId>,
@@ -101,6 +106,7 @@ impl State {
             Change::RecordRegistration { node, profile, data_addresses, held_manifests } => {
                 self.record_registration(applying, node, *profile, data_addresses, &held_manifests)
             }
+            Change::Identity(change) => self.change_identity(change),
             Change::RecordLink { from, to, link } => self.record_link(applying, from, to, link),
             Change::RecordEndpoint { node, endpoint } => self.record_endpoint(node, endpoint),
             Change::RemoveNode { node, operation } => {

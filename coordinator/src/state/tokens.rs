@@ -13,6 +13,9 @@ pub struct JoinToken {
     pub role: Role,
     pub expires_at: Timestamp,
     pub uses_left: u32,
+    /// Taken back by an operator.
+    #[serde(default)]
+    pub revoked: bool,
 }
 
 const TOKENS_MAX: usize = 1000;
@@ -42,7 +45,22 @@ impl State {
             return Err(Refusal::new(RefusalCode::Precondition, message, "wait until some expire"));
         }
         let expires_at = clock.plus_seconds(ttl_seconds);
-        self.tokens.insert(hash, JoinToken { role, expires_at, uses_left: uses });
+        self.tokens.insert(hash, JoinToken { role, expires_at, uses_left: uses, revoked: false });
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn revoke_tokens(&mut self, hashes: &[Digest]) -> Result<Outcome, Refusal> {
+        let known = hashes.iter().find(|hash| !self.tokens.contains_key(*hash));
+        if let Some(unknown) = known {
+            let message = format!("there is no join token {}", unknown.short());
+            let hint = "trireme cluster join-token ls";
+            return Err(Refusal::new(RefusalCode::NotFound, message, hint));
+        }
+        for hash in hashes {
+            if let Some(token) = self.tokens.get_mut(hash) {
+                token.revoked = true;
+            }
+        }
         Ok(Outcome::Done)
     }
 
@@ -60,6 +78,9 @@ impl State {
         let Some(known) = self.tokens.get_mut(&hash) else {
             return refuse("this cluster does not know the join token".into());
         };
+        if known.revoked {
+            return refuse("the join token was taken back".into());
+        }
         if known.expires_at <= clock {
             return refuse(format!("the join token expired at {}", known.expires_at));
         }
@@ -71,7 +92,7 @@ impl State {
             return Ok(());
         }
         if known.uses_left == 0 {
-            return refuse("the join token is used up".into());
+            return refuse("the join token is used up: each use lets one machine in".into());
         }
         known.uses_left -= 1;
         Ok(())

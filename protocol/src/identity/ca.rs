@@ -12,6 +12,7 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -23,9 +24,10 @@ use crate::ids::NodeId;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A machine whose clock is behind must still accept a certificate made a second ago.
-const BACKDATED: Duration = Duration::from_secs(3600);
+pub(super) const BACKDATED: Duration = Duration::from_secs(3600);
 const CA_VALIDITY: Duration = YEAR.saturating_mul(20);
-const NODE_VALIDITY: Duration = YEAR.saturating_mul(10);
+/// Renewed when two thirds are over, so a node may be off for four months and still come back.
+pub const NODE_VALIDITY: Duration = YEAR;
 
 /// Signs the certificates of one cluster.
 pub struct ClusterCa {
@@ -40,11 +42,7 @@ impl ClusterCa {
     pub fn create(cluster: &str) -> Result<Self, IdentityError> {
         certificate::check_cluster_name(cluster)?;
         let key = NodeKey::generate()?;
-        let mut params = params(cluster, &format!("Trireme cluster {cluster}"), CA_VALIDITY);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.subject_alt_names = vec![uri(&certificate::cluster_uri(cluster))?];
-        let pem = params.self_signed(key.pair())?.pem();
+        let pem = authority_params(cluster)?.self_signed(key.pair())?.pem();
         Self::from_pem(&pem, &key.to_pem())
     }
 
@@ -81,6 +79,12 @@ impl ClusterCa {
         self.fingerprint
     }
 
+    /// This CA as signed by `older`, PEM: who trusts only `older` so trusts what this one signs.
+    pub fn vouched_for_by(&self, older: &Self) -> Result<String, IdentityError> {
+        let params = authority_params(&self.cluster)?;
+        Ok(params.signed_by(self.issuer.key(), &older.issuer)?.pem())
+    }
+
     /// Signs a node's request (PEM); what the request asks for beside its key is ignored.
     pub fn sign_node(&self, csr_pem: &str, role: Role) -> Result<SignedNode, IdentityError> {
         self.sign_node_for(csr_pem, role, NODE_VALIDITY)
@@ -107,10 +111,15 @@ impl ClusterCa {
 
     /// A certificate for the client API of a coordinator, for these host names and addresses. It
     /// names no node, so it opens nothing between nodes.
-    pub fn sign_api(&self, key: &NodeKey, names: &[String]) -> Result<String, IdentityError> {
+    pub fn sign_api(
+        &self,
+        key: &NodeKey,
+        names: &[String],
+        validity: Duration,
+    ) -> Result<String, IdentityError> {
         let common = names.first().map_or("trireme", String::as_str);
         let alternative = CertificateParams::new(names)?.subject_alt_names;
-        let mut params = params(&self.cluster, common, NODE_VALIDITY);
+        let mut params = params(&self.cluster, common, validity);
         params.subject_alt_names = alternative;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         Ok(params.signed_by(key.pair(), &self.issuer)?.pem())
@@ -125,7 +134,7 @@ pub struct SignedNode {
 }
 
 /// SHA-256 of the CA certificate (DER); what a join token pins.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CaFingerprint(pub [u8; 32]);
 
 impl CaFingerprint {
@@ -136,11 +145,33 @@ impl CaFingerprint {
     pub fn of_pem(certificate_pem: &str) -> Result<Self, IdentityError> {
         Ok(Self::of(&certificate_of(certificate_pem)?))
     }
+
+    /// Whether it is the one of a certificate in this PEM text.
+    pub fn is_in(&self, ca_pem: &str) -> Result<bool, IdentityError> {
+        Ok(certificates_of(ca_pem)?.iter().any(|certificate| Self::of(certificate) == *self))
+    }
+
+    /// Its beginning, for people and file names.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..8])
+    }
 }
 
 impl fmt::Display for CaFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for CaFingerprint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CaFingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -167,6 +198,26 @@ impl FromStr for CaFingerprint {
 pub fn certificate_of(pem: &str) -> Result<CertificateDer<'static>, IdentityError> {
     CertificateDer::from_pem_slice(pem.as_bytes())
         .map_err(|error| IdentityError::BadCertificate { reason: error.to_string() })
+}
+
+/// All certificates of a PEM text; at least one.
+pub fn certificates_of(pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let bad = |reason: String| IdentityError::BadCertificate { reason };
+    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match list {
+        Ok(list) if list.is_empty() => Err(bad("the PEM text holds no certificate".into())),
+        Ok(list) => Ok(list),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+fn authority_params(cluster: &str) -> Result<CertificateParams, IdentityError> {
+    let mut params = params(cluster, &format!("Trireme cluster {cluster}"), CA_VALIDITY);
+    // One CA may stand between: the next one, while nodes change from one to the other.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.subject_alt_names = vec![uri(&certificate::cluster_uri(cluster))?];
+    Ok(params)
 }
 
 fn params(cluster: &str, common_name: &str, validity: Duration) -> CertificateParams {
@@ -236,7 +287,7 @@ mod tests {
     fn an_api_certificate_is_no_node() {
         let ca = ClusterCa::create("lab").expect("valid name");
         let key = NodeKey::generate().expect("key");
-        let pem = ca.sign_api(&key, &["10.0.0.11".into(), "a1.lan".into()]).expect("signed");
+        let pem = ca.sign_api(&key, &["10.0.0.11".into(), "a1.lan".into()], YEAR).expect("signed");
         let der = certificate_of(&pem).expect("certificate");
         assert!(matches!(PeerIdentity::from_certificate(&der), Err(IdentityError::NotANode)));
     }

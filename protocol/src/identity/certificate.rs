@@ -3,10 +3,13 @@
 use std::fmt;
 
 use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 
+use super::ca::{self, CaFingerprint};
 use super::error::IdentityError;
 use super::node_key::node_id_of;
 use crate::control::Role;
@@ -62,6 +65,57 @@ impl fmt::Display for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} of {}", self.role.name(), self.node.short(), self.cluster)
     }
+}
+
+/// What others want to know of a node's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFacts {
+    /// Of the CA that signed it; `None` when that one is not trusted.
+    pub ca: Option<CaFingerprint>,
+    /// Seconds since 1970, UTC.
+    pub issued_at: u64,
+    pub expires_at: u64,
+}
+
+impl CertificateFacts {
+    /// Reads the first certificate of a PEM text; `ca_pem` holds the CAs that may have signed it.
+    pub fn read(certificate_pem: &str, ca_pem: &str) -> Result<Self, IdentityError> {
+        let der = ca::certificate_of(certificate_pem)?;
+        let parsed = parse(&der)?;
+        let signer = authority_key_id(&parsed);
+        let mut ca = None;
+        for authority in ca::certificates_of(ca_pem)? {
+            if signer.is_some() && subject_key_id(&parse(&authority)?) == signer {
+                ca = Some(CaFingerprint::of(&authority));
+                break;
+            }
+        }
+        let seconds = |time: ASN1Time| time.timestamp().max(0) as u64;
+        let (from, until) = (parsed.validity().not_before, parsed.validity().not_after);
+        let issued_at = seconds(from) + ca::BACKDATED.as_secs();
+        Ok(Self { ca, issued_at, expires_at: seconds(until) })
+    }
+
+    /// When the certificate is to be renewed: two thirds of its time are over.
+    pub fn renewal_due_at(&self) -> u64 {
+        self.issued_at + self.expires_at.saturating_sub(self.issued_at) * 2 / 3
+    }
+}
+
+fn authority_key_id(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(id) => {
+            id.key_identifier.as_ref().map(|id| id.0.to_vec())
+        }
+        _ => None,
+    })
+}
+
+fn subject_key_id(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+        _ => None,
+    })
 }
 
 pub(super) fn check_cluster_name(name: &str) -> Result<(), IdentityError> {

@@ -27,6 +27,12 @@ pub enum IdentityError {
     NoRandomness { reason: String },
     #[error("join token {part}: {reason}; expected `trj1.<ca sha256>.<secret>@host:port[,...]`")]
     BadToken { part: &'static str, reason: String },
+    #[error("the recovery key {reason}; expected `trr1-` and 14 groups of four characters")]
+    BadRecoveryKey { reason: String },
+    #[error("sealed content {reason}")]
+    BadSeal { reason: &'static str },
+    #[error("none of the {holders} keys that can open it is this one")]
+    SealedForOthers { holders: usize },
     #[error("{path}: {reason}", path = path.display())]
     File { path: PathBuf, reason: String },
     #[error(

@@ -5,7 +5,11 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::error::IdentityError;
+use super::sealed::SealingSecret;
 use crate::ids::NodeId;
+
+/// Fixed for ever: with another one no node opens its own files.
+const SEALING_CONTEXT: &str = "trireme 2026-11 node key to sealing key";
 
 /// The secret that a node's identity rests on; made once, never leaves the machine.
 ///
@@ -41,6 +45,13 @@ impl NodeKey {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, self.node_id().to_string());
         Ok(params.serialize_request(&self.pair)?.pem()?)
+    }
+
+    /// What opens files that are sealed for this node: another key of the same secret, as a key
+    /// that signs must not be used for anything else.
+    pub fn sealing_secret(&self) -> SealingSecret {
+        let secret = Zeroizing::new(self.pair.serialize_der());
+        SealingSecret::from_bytes(&Zeroizing::new(blake3::derive_key(SEALING_CONTEXT, &secret)))
     }
 
     pub(super) fn pair(&self) -> &KeyPair {

@@ -1,25 +1,29 @@
-//! The identity folder of a data directory: `identity/{node.key,node.crt,ca.crt,ca.key}`.
+//! The identity folder of a data directory: `identity/{node.key,node.crt,ca.crt,ca-*.sealed}`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::ca::{self, ClusterCa};
-use super::certificate::PeerIdentity;
+use super::ca;
+use super::certificate::{CertificateFacts, PeerIdentity};
 use super::durable_file::{self, PRIVATE, PUBLIC};
 use super::error::IdentityError;
 use super::node_key::NodeKey;
 use crate::control::CoordinatorAddress;
+use crate::ids::NodeId;
 
 const NODE_KEY: &str = "node.key";
 const NODE_CERTIFICATE: &str = "node.crt";
-const CA_CERTIFICATE: &str = "ca.crt";
-const CA_KEY: &str = "ca.key";
+pub(super) const CA_CERTIFICATE: &str = "ca.crt";
 const COORDINATORS: &str = "coordinators.json";
+const REVOKED: &str = "revoked.json";
 
 /// A member's own identity: enough to speak to every other node.
 #[derive(Clone)]
@@ -27,6 +31,7 @@ pub struct Identity {
     pub peer: PeerIdentity,
     pub key_pem: Zeroizing<String>,
     pub certificate_pem: String,
+    /// The CAs that this node trusts, the one that signs now first.
     pub ca_pem: String,
 }
 
@@ -51,6 +56,25 @@ impl Identity {
         }
         ca::certificate_of(&ca_pem)?;
         Ok(Self { peer, key_pem: key.to_pem(), certificate_pem, ca_pem })
+    }
+
+    pub fn key(&self) -> Result<NodeKey, IdentityError> {
+        NodeKey::from_pem(&self.key_pem)
+    }
+
+    /// The same node with another certificate, other trusted CAs, or both.
+    pub fn renewed(&self, certificate_pem: &str, ca_pem: &str) -> Result<Self, IdentityError> {
+        let renewed = Self::new(&self.key()?, certificate_pem.to_owned(), ca_pem.to_owned())?;
+        if renewed.peer != self.peer {
+            let reason = format!("it is for {}, not for {}", renewed.peer, self.peer);
+            return Err(IdentityError::BadCertificate { reason });
+        }
+        Ok(renewed)
+    }
+
+    /// Which of the trusted CAs signed this node's certificate, and until when that is valid.
+    pub fn certificate(&self) -> Result<CertificateFacts, IdentityError> {
+        CertificateFacts::read(&self.certificate_pem, &self.ca_pem)
     }
 }
 
@@ -102,38 +126,38 @@ impl IdentityStore {
         self.write(NODE_CERTIFICATE, identity.certificate_pem.as_bytes(), PUBLIC)
     }
 
-    /// The CA with its key; coordinators only.
-    pub fn load_ca(&self) -> Result<Option<ClusterCa>, IdentityError> {
-        let Some(key) = self.read(CA_KEY)?.map(Zeroizing::new) else {
-            return Ok(None);
-        };
-        let pem = self.read(CA_CERTIFICATE)?.ok_or_else(|| self.incomplete(CA_CERTIFICATE))?;
-        ClusterCa::from_pem(&pem, &key).map(Some)
-    }
-
-    pub fn save_ca(&self, ca: &ClusterCa) -> Result<(), IdentityError> {
-        self.write(CA_CERTIFICATE, ca.certificate_pem().as_bytes(), PUBLIC)?;
-        self.write(CA_KEY, ca.key_pem().as_bytes(), PRIVATE)
-    }
-
     /// Coordinators as last heard of; empty before joining.
     pub fn coordinators(&self) -> Result<Vec<CoordinatorAddress>, IdentityError> {
-        let Some(text) = self.read(COORDINATORS)? else {
-            return Ok(Vec::new());
-        };
-        let path = self.folder.join(COORDINATORS);
-        serde_json::from_str(&text)
-            .map_err(|error| IdentityError::File { path, reason: error.to_string() })
+        self.read_json(COORDINATORS).map(Option::unwrap_or_default)
     }
 
     pub fn save_coordinators(&self, list: &[CoordinatorAddress]) -> Result<(), IdentityError> {
-        let path = self.folder.join(COORDINATORS);
-        let text = serde_json::to_vec_pretty(list)
-            .map_err(|error| IdentityError::File { path, reason: error.to_string() })?;
-        self.write(COORDINATORS, &text, PUBLIC)
+        self.write_json(COORDINATORS, &list)
     }
 
-    fn read(&self, name: &str) -> Result<Option<String>, IdentityError> {
+    /// Nodes that were removed, as last heard of: they are refused also before a coordinator is
+    /// reached.
+    pub fn revoked(&self) -> Result<BTreeSet<NodeId>, IdentityError> {
+        self.read_json(REVOKED).map(Option::unwrap_or_default)
+    }
+
+    pub fn save_revoked(&self, nodes: &BTreeSet<NodeId>) -> Result<(), IdentityError> {
+        self.write_json(REVOKED, nodes)
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, IdentityError> {
+        let path = self.folder.join(name);
+        let bad = |error: serde_json::Error| file_error(&path, &error);
+        self.read(name)?.map(|text| serde_json::from_str(&text).map_err(bad)).transpose()
+    }
+
+    fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), IdentityError> {
+        let text = serde_json::to_vec_pretty(value);
+        let text = text.map_err(|error| file_error(&self.folder.join(name), &error))?;
+        self.write(name, &text, PUBLIC)
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<Option<String>, IdentityError> {
         let path = self.folder.join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),
@@ -142,17 +166,17 @@ impl IdentityStore {
         }
     }
 
-    fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), IdentityError> {
+    pub(super) fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), IdentityError> {
         let path = self.folder.join(name);
         durable_file::write(&path, content, mode).map_err(|error| file_error(&path, &error))
     }
 
-    fn incomplete(&self, missing: &'static str) -> IdentityError {
+    pub(super) fn incomplete(&self, missing: &'static str) -> IdentityError {
         IdentityError::Incomplete { path: self.folder.clone(), missing }
     }
 }
 
-fn file_error(path: &Path, error: &io::Error) -> IdentityError {
+pub(super) fn file_error(path: &Path, error: &dyn fmt::Display) -> IdentityError {
     IdentityError::File { path: path.to_owned(), reason: error.to_string() }
 }
 
@@ -162,32 +186,26 @@ mod tests {
 
     use super::*;
     use crate::control::Role;
+    use crate::identity::ClusterCa;
 
     fn joined(store: &IdentityStore) -> Identity {
         let ca = ClusterCa::create("lab").expect("valid name");
         let key = store.node_key().expect("key");
         let csr = key.signing_request().expect("request");
         let signed = ca.sign_node(&csr, Role::Coordinator).expect("signed");
-        store.save_ca(&ca).expect("writable");
         Identity::new(&key, signed.certificate_pem, ca.certificate_pem().into()).expect("fits")
     }
 
     #[test]
-    fn an_identity_reads_back_and_its_keys_are_private() {
+    fn an_identity_reads_back_and_its_key_is_private() {
         let folder = tempfile::tempdir().expect("folder");
         let store = IdentityStore::open(folder.path()).expect("opens");
         assert!(store.load().expect("empty").is_none());
         let identity = joined(&store);
         store.save(&identity).expect("writable");
         assert_eq!(store.load().expect("valid").map(|i| i.peer), Some(identity.peer));
-        assert_eq!(
-            store.load_ca().expect("valid").map(|ca| ca.cluster().to_owned()),
-            Some("lab".into())
-        );
-        for name in [NODE_KEY, CA_KEY] {
-            let mode = fs::metadata(store.folder.join(name)).expect("there").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "{name}");
-        }
+        let mode = fs::metadata(store.folder.join(NODE_KEY)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
