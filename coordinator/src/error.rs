@@ -1,6 +1,7 @@
 //! What can keep a coordinator from starting or going on.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use protocol::ProtocolError;
 use protocol::identity::IdentityError;
@@ -10,6 +11,9 @@ use protocol::transport::TransportError;
 pub enum CoordinatorError {
     #[error("{path}: {reason}", path = path.display())]
     Store { path: PathBuf, reason: String },
+    /// What was acknowledged may be gone: taking part with the rest could break Raft's promises.
+    #[error("{path} is damaged: {reason}", path = path.display())]
+    Damaged { path: PathBuf, reason: String },
     #[error(
         "{path} holds no identity: found a cluster (`trireme cluster init`) or join one",
         path = path.display()
@@ -45,6 +49,27 @@ pub enum CoordinatorError {
 }
 
 impl CoordinatorError {
+    /// What its operator may do about it; empty where the message says it all.
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::Damaged { .. } => {
+                "where other coordinators run: `trireme cluster members rm` this one there, empty \
+                 its data directory and join again; else restore a snapshot into an empty one: \
+                 `trireme cluster snapshot restore`"
+            }
+            _ => "",
+        }
+    }
+
+    /// A failure to open `path`.
+    pub(crate) fn store(path: &Path, error: &io::Error) -> Self {
+        let (path, reason) = (path.to_owned(), error.to_string());
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Damaged { path, reason },
+            _ => Self::Store { path, reason },
+        }
+    }
+
     pub(crate) fn raft(error: impl std::fmt::Display) -> Self {
         Self::Raft(error.to_string())
     }

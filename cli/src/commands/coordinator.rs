@@ -23,7 +23,8 @@ pub(crate) async fn run(args: Coordinator) -> Result<(), CliError> {
     config.insecure_http = args.insecure_http || file.insecure_http.unwrap_or(false);
     let stopped = shutdown::watch_for(args.stop_with_stdin)?;
     coordinator::run(config, stopped).await.map_err(|e| {
-        CliError::new(Exit::Failed, "the coordinator stopped", e.to_string(), "see the log above")
+        let next = if e.next().is_empty() { "see the log above" } else { e.next() };
+        CliError::new(Exit::Failed, "the coordinator stopped", e.to_string(), next)
     })
 }
 

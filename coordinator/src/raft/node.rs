@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
 use protocol::ids::NodeId;
 use protocol::transport::NodeTls;
@@ -78,13 +79,7 @@ pub struct ConsensusStatus {
 impl Consensus {
     /// Opens `raft.redb` and `snapshot.json` in the data directory and takes part from then on.
     pub async fn start(config: ConsensusConfig) -> Result<Self, CoordinatorError> {
-        let file = |error: io::Error| CoordinatorError::Store {
-            path: config.data_dir.clone(),
-            reason: error.to_string(),
-        };
-        let log = open_log(&config.data_dir.join("raft.redb")).await.map_err(file)?;
-        let snapshot = SnapshotFile::at(&config.data_dir.join("snapshot.json"));
-        let opened = StateMachine::open(snapshot).map_err(file)?;
+        let (log, machine) = open_store(&config.data_dir).await?;
         let parts = Parts {
             own: config.tls.own().node,
             address: config.address.clone(),
@@ -92,7 +87,7 @@ impl Consensus {
             patience: 3 * config.election,
             dialer: Dialer::Tls(config.tls),
             log,
-            machine: opened,
+            machine,
         };
         Self::start_on(parts).await
     }
@@ -215,6 +210,27 @@ impl Consensus {
         }
         self.started.elapsed().saturating_sub(Duration::from_millis(heard))
     }
+}
+
+/// Log and snapshot, if they belong together.
+async fn open_store(
+    data_dir: &Path,
+) -> Result<(LogStore, (StateMachine, watch::Receiver<Arc<State>>)), CoordinatorError> {
+    let path = data_dir.join("raft.redb");
+    let mut log = open_log(&path).await.map_err(|e| CoordinatorError::store(&path, &e))?;
+    let purged = log.get_log_state().await.map_err(|e| CoordinatorError::store(&path, &e))?;
+    let snapshot = SnapshotFile::at(&data_dir.join("snapshot.json"));
+    let of_snapshot = |e: io::Error| CoordinatorError::store(snapshot.path(), &e);
+    let (mut machine, state) = StateMachine::open(snapshot.clone()).map_err(of_snapshot)?;
+    let (applied, _) = machine.applied_state().await.map_err(of_snapshot)?;
+    if let Some(purged) = purged.last_purged_log_id.filter(|purged| Some(*purged) > applied) {
+        let end = applied.map_or("it is missing".to_owned(), |a| format!("it ends at {}", a.index));
+        return Err(CoordinatorError::Damaged {
+            path: snapshot.path().to_owned(),
+            reason: format!("{end}, the log only begins behind entry {}", purged.index),
+        });
+    }
+    Ok((log, (machine, state)))
 }
 
 /// A predecessor may still be closing the file.

@@ -1,4 +1,5 @@
 //! The one snapshot of a coordinator, a plain file that a crash leaves old or new, never mixed.
+//! Its first line holds a checksum of the rest.
 
 use std::fs;
 use std::io;
@@ -6,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use protocol::identity::durable_file;
+use protocol::ids::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::type_config::SnapshotMeta;
 use crate::host;
 use crate::state::State;
 
-/// Of the file and of the state in it; a newer one is refused, not misread.
-const FORMAT: u32 = 1;
+/// Of the file and of the state in it; a newer one is refused, not misread. Format 1 was the JSON
+/// alone.
+const FORMAT: u32 = 2;
+const FORMAT_1: u32 = 1;
+const MAGIC: &str = "trireme-snapshot";
 
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotFile {
@@ -49,14 +54,21 @@ impl SnapshotFile {
         Self { path: "simulated".into(), simulated: Some(blob) }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An error of kind `InvalidData` says what is damaged.
     pub(crate) fn load(&self) -> io::Result<Option<StoredSnapshot>> {
         let Some(bytes) = self.read()? else { return Ok(None) };
-        let content: Content = serde_json::from_slice(&bytes)
-            .map_err(|e| io::Error::other(format!("{}: {e}", self.path.display())))?;
-        if content.format != FORMAT {
-            let (path, found) = (self.path.display(), content.format);
-            let message = format!("{path} has format {found}, this version reads {FORMAT}");
-            return Err(io::Error::other(message));
+        let (format, json) = match bytes.first() {
+            Some(b'{') => (FORMAT_1, bytes.as_slice()),
+            _ => (FORMAT, checked(&bytes)?),
+        };
+        let content: Content = serde_json::from_slice(json).map_err(|e| damaged(&e))?;
+        if content.format != format {
+            let found = content.format;
+            return Err(io::Error::other(format!("format {found}, this version reads {FORMAT}")));
         }
         Ok(Some(StoredSnapshot { meta: content.meta, state: content.state }))
     }
@@ -66,7 +78,10 @@ impl SnapshotFile {
         let saved = host::at_the_disk(move || {
             let StoredSnapshot { meta, state } = snapshot;
             let content = Content { format: FORMAT, meta, state };
-            file.write(&serde_json::to_vec(&content).map_err(io::Error::other)?)
+            let json = serde_json::to_vec(&content).map_err(io::Error::other)?;
+            let mut bytes = format!("{MAGIC} {}\n", Digest::of(&json)).into_bytes();
+            bytes.extend_from_slice(&json);
+            file.write(&bytes)
         });
         saved.await?
     }
@@ -90,4 +105,22 @@ impl SnapshotFile {
         }
         durable_file::write(&self.path, bytes, durable_file::PRIVATE)
     }
+}
+
+/// What follows the first line, if it is what was written.
+fn checked(bytes: &[u8]) -> io::Result<&[u8]> {
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let (head, json) = end.map_or((bytes, &[][..]), |end| (&bytes[..end], &bytes[end + 1..]));
+    let expected = format!("{MAGIC} {}", Digest::of(json));
+    match head == expected.as_bytes() {
+        true => Ok(json),
+        false => {
+            let reason = format!("the checksum of its {} bytes does not match", bytes.len());
+            Err(damaged(&reason))
+        }
+    }
+}
+
+fn damaged(reason: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
 }

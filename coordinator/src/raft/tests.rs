@@ -27,6 +27,9 @@ async fn the_store_passes_the_suite_of_openraft() {
     passed.expect("the suite");
 }
 
+mod lost_writes;
+mod torn_files;
+
 mod group {
     use std::time::Duration;
 
