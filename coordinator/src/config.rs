@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use protocol::control::LOG_LEVEL;
 use protocol::identity::IdentityStore;
 
 use crate::error::CoordinatorError;
@@ -30,6 +31,9 @@ pub struct Config {
     pub raft_heartbeat: Duration,
     /// A follower that hears nothing this long stands for election, or up to twice as long.
     pub raft_election: Duration,
+    /// Highest level of the log's format that this node speaks; lower ones only in tests of groups
+    /// whose versions differ.
+    pub log_level: u32,
 }
 
 impl Config {
@@ -49,6 +53,7 @@ impl Config {
             reconciler: ReconcilerConfig::default(),
             raft_heartbeat: Duration::from_millis(100),
             raft_election: Duration::from_millis(400),
+            log_level: LOG_LEVEL,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::api_key::ApiKey;
 use crate::config::Config;
 use crate::error::CoordinatorError;
 use crate::raft::{Consensus, ConsensusConfig};
-use crate::state::{Change, IdentityChange};
+use crate::state::{Actor, Change, IdentityChange};
 
 /// What a new cluster is called, and where its first coordinator will be reached.
 #[derive(Clone, Debug)]
@@ -62,6 +62,7 @@ pub async fn init(options: InitOptions) -> Result<Initialised, CoordinatorError>
         // Nobody else can be leader: no need to wait long before standing for it.
         heartbeat: defaults.raft_heartbeat / 4,
         election: defaults.raft_election / 4,
+        log_level: defaults.log_level,
     })
     .await?;
     let written = write_first_entries(&consensus, &options, &identity, || {
@@ -123,26 +124,24 @@ async fn write_first_entries(
 ) -> Result<String, CoordinatorError> {
     consensus.found().await?;
     consensus.wait_for_leader(Duration::from_secs(10)).await?;
+    let propose = |change| consensus.propose_by(Actor::Local, None, change);
     if consensus.state().cluster.is_empty() {
         let (name, ca_pem) = (founding.cluster.clone(), identity.ca_pem.clone());
-        consensus.propose(Change::FoundCluster { name, ca_pem }).await?;
+        propose(Change::FoundCluster { name, ca_pem }).await?;
     }
     let node = identity.peer.node;
     if consensus.state().members.contains_key(&node) {
         return Err(CoordinatorError::Founded { path: founding.data_dir.clone() });
     }
     let public = seal_ca()?;
-    consensus.propose(Change::Identity(IdentityChange::SetRecovery { public })).await?;
+    propose(Change::Identity(IdentityChange::SetRecovery { public })).await?;
     // The member last: as long as it is missing, the founding can be repeated.
     let key = ApiKey::generate()?;
     let (name, hash, prefix) = (format!("admin-{}", Ulid::new()), key.hash(), key.prefix());
-    consensus.propose(Change::AddKey { name, role: KeyRole::Admin, hash, prefix }).await?;
-    let endpoint = CoordinatorEndpoint {
-        address: founding.address.clone(),
-        api_address: founding.api_address.clone(),
-    };
+    propose(Change::AddKey { name, role: KeyRole::Admin, hash, prefix }).await?;
+    let endpoint = CoordinatorEndpoint::new(&founding.address, &founding.api_address);
     let name = founding.name.clone();
     let (role, endpoint) = (Role::Coordinator, Some(endpoint));
-    consensus.propose(Change::AdmitNode { node, name, role, token: None, endpoint }).await?;
+    propose(Change::AdmitNode { node, name, role, token: None, endpoint }).await?;
     Ok(key.expose().to_owned())
 }

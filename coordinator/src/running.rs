@@ -71,6 +71,7 @@ pub async fn run_on(
         () = async { drop(shutdown.wait_for(|stop| *stop).await) } => Ok(()),
         ended = &mut clients => Err(service_ended("the API server", ended)),
         ended = &mut nodes => Err(service_ended("the server for nodes", ended)),
+        reason = consensus.failed() => Err(CoordinatorError::Raft(reason)),
         Some(ended) = background.join_next() => Err(service_ended("a background task", ended)),
     };
     // Clients first, as their streams run over the workers' connections.
@@ -118,8 +119,11 @@ impl Part {
         let ca = store.load_ca()?.ok_or_else(no_ca)?;
         let tls = NodeTls::new(&identity)?;
         let own_endpoint = CoordinatorEndpoint {
-            address: advertised(config.address.as_ref(), listeners.node_address()?),
-            api_address: advertised(config.api_address.as_ref(), listeners.api_address()?),
+            level: config.log_level,
+            ..CoordinatorEndpoint::new(
+                advertised(config.address.as_ref(), listeners.node_address()?),
+                advertised(config.api_address.as_ref(), listeners.api_address()?),
+            )
         };
         let consensus = Consensus::start(ConsensusConfig {
             data_dir: config.data_dir.clone(),
@@ -127,6 +131,7 @@ impl Part {
             tls: tls.clone(),
             heartbeat: config.raft_heartbeat,
             election: config.raft_election,
+            log_level: config.log_level,
         })
         .await?;
         let (events, received) = mpsc::channel(EVENTS_MAX);

@@ -138,10 +138,27 @@ pub struct JoinRequest {
     pub coordinator: Option<CoordinatorEndpoint>,
 }
 
+/// Highest level of the replicated log's format that a coordinator of this version speaks.
+pub const LOG_LEVEL: u32 = 2;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoordinatorEndpoint {
     pub address: String,
     pub api_address: String,
+    /// Highest level of the log's format that it speaks; the first when it does not say.
+    #[serde(default = "first_level")]
+    pub level: u32,
+}
+
+impl CoordinatorEndpoint {
+    /// Of a coordinator of this version.
+    pub fn new(address: impl Into<String>, api_address: impl Into<String>) -> Self {
+        Self { address: address.into(), api_address: api_address.into(), level: LOG_LEVEL }
+    }
+}
+
+fn first_level() -> u32 {
+    1
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -111,7 +111,30 @@ pub struct LinkProfile {
     pub exchange: ExchangeProfile,
 }
 
+impl NodeProfile {
+    /// Rounds what was measured to numbers that are the same after any way through JSON.
+    pub fn settle(&mut self) {
+        for device in &mut self.devices {
+            settle(&mut device.memory_bandwidth);
+            settle(&mut device.matmul_rate);
+        }
+        self.links.values_mut().for_each(LinkProfile::settle);
+    }
+}
+
+/// To nine digits: few enough for any reader of decimal numbers to get right.
+fn settle(value: &mut f64) {
+    *value = format!("{value:.8e}").parse().unwrap_or(*value);
+}
+
 impl LinkProfile {
+    pub fn settle(&mut self) {
+        let exchange = &mut self.exchange;
+        let measured = [&mut self.rtt_seconds, &mut self.bytes_per_second];
+        let exchanged = [&mut exchange.direct_seconds, &mut exchange.quic_seconds];
+        measured.into_iter().chain(exchanged.into_iter().flatten()).for_each(settle);
+    }
+
     pub const DOWN: Self = Self { reachable: false, ..Self::new(0.0, 0.0) };
 
     /// A link that is there, whose exchange was not measured.

@@ -27,8 +27,13 @@ pub(crate) async fn run(
             if !output.for_people() {
                 return output.describe("Key", &created);
             }
-            output.text(&created.key);
-            output.note("This key is shown once: only its hash is kept.");
+            match &created.key {
+                Some(key) => {
+                    output.text(key);
+                    output.note("This key is shown once: only its hash is kept.");
+                }
+                None => output.note("An earlier try made this key, and only that answer had it."),
+            }
             Ok(())
         }
     }

@@ -49,10 +49,8 @@ pub(crate) async fn run(
 /// Proves the token, gets a certificate, writes the identity.
 pub(crate) async fn join(args: &NodeJoin) -> Result<protocol::identity::Identity, CliError> {
     let role = args.role.resolve();
-    let coordinator = (role == Role::Coordinator).then(|| CoordinatorEndpoint {
-        address: args.listen.clone(),
-        api_address: args.api_listen.clone(),
-    });
+    let coordinator = (role == Role::Coordinator)
+        .then(|| CoordinatorEndpoint::new(&args.listen, &args.api_listen));
     let name = args.name.clone().unwrap_or_else(|| default_name(role));
     let request = worker::join::JoinOptions {
         data_dir: args.data_dir.clone(),

@@ -10,6 +10,7 @@ use protocol::identity::JoinToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asker::Asker;
 use super::error::{AdminError, Failures, body};
 use super::{Admin, views};
 use crate::state::Change;
@@ -53,6 +54,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<ClusterStatu
 )]
 pub(super) async fn create_join_token(
     State(admin): State<Arc<Admin>>,
+    asker: Asker,
     bytes: Bytes,
 ) -> Result<Json<JoinTokenCreated>, AdminError> {
     let asked: NewJoinToken = body(&bytes)?;
@@ -71,7 +73,7 @@ pub(super) async fn create_join_token(
         .map_err(|error| AdminError::precondition(error.to_string()))?;
     let hash = token.secret.hash();
     let NewJoinToken { role, ttl_seconds, uses } = asked;
-    admin.propose(Change::AddJoinToken { hash, role, ttl_seconds, uses }).await?;
+    admin.propose(&asker, Change::AddJoinToken { hash, role, ttl_seconds, uses }).await?;
     let kept = admin.state().tokens.get(&hash).map(|t| t.expires_at.to_string());
     let expires_at =
         kept.unwrap_or_else(|| crate::raft::wall_clock().plus_seconds(ttl_seconds).to_string());

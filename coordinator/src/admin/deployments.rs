@@ -13,8 +13,9 @@ use protocol::ids::NodeId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asker::Asker;
 use super::error::{AdminError, Failures, body};
-use super::{Admin, new_operation, operations, views};
+use super::{Admin, operations, views};
 use crate::reconcile::placement;
 use crate::state::{Change, Refusal};
 
@@ -52,6 +53,7 @@ pub(super) async fn plan(
 )]
 pub(super) async fn deploy(
     State(admin): State<Arc<Admin>>,
+    asker: Asker,
     bytes: Bytes,
 ) -> Result<Json<OperationView>, AdminError> {
     let DeployModel { model, options } = body(&bytes)?;
@@ -66,8 +68,8 @@ pub(super) async fn deploy(
                 .hint(format!("add a node, or look at: trireme plan {model}")));
         }
     }
-    let operation = new_operation();
-    admin.propose(Change::Deploy { model, options, operation: operation.clone() }).await?;
+    let operation = asker.operation();
+    admin.propose(&asker, Change::Deploy { model, options, operation: operation.clone() }).await?;
     operations::view(&admin, &operation).map(Json)
 }
 
@@ -79,10 +81,11 @@ pub(super) async fn deploy(
 )]
 pub(super) async fn undeploy(
     State(admin): State<Arc<Admin>>,
+    asker: Asker,
     Path(model): Path<String>,
 ) -> Result<Json<OperationView>, AdminError> {
-    let operation = new_operation();
-    admin.propose(Change::Undeploy { model, operation: operation.clone() }).await?;
+    let operation = asker.operation();
+    admin.propose(&asker, Change::Undeploy { model, operation: operation.clone() }).await?;
     operations::view(&admin, &operation).map(Json)
 }
 

@@ -9,6 +9,7 @@ use protocol::admin::{KeyCreated, KeyView, List, NewKey};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asker::Asker;
 use super::error::{AdminError, Failures, body};
 use super::{Admin, views};
 use crate::api_key::ApiKey;
@@ -41,14 +42,20 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<KeyView>>
 )]
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
+    asker: Asker,
     bytes: Bytes,
 ) -> Result<Json<KeyCreated>, AdminError> {
     let NewKey { name, role } = body(&bytes)?;
     let key = ApiKey::generate().map_err(|error| AdminError::precondition(error.to_string()))?;
     let (hash, prefix) = (key.hash(), key.prefix());
     let change = Change::AddKey { name: name.clone(), role, hash, prefix: prefix.clone() };
-    admin.propose(change).await?;
-    let created_at = admin.state().keys.get(&name).map(|k| k.created_at.to_string());
-    let view = KeyView { name, role, prefix, created_at: created_at.unwrap_or_default() };
-    Ok(Json(KeyCreated { key: key.expose().to_owned(), view }))
+    admin.propose(&asker, change).await?;
+    let state = admin.state();
+    let kept = state.keys.get(&name);
+    let made_before = kept.is_some_and(|kept| kept.hash != hash);
+    let prefix = kept.map_or(prefix, |kept| kept.prefix.clone());
+    let created_at = kept.map(|k| k.created_at.to_string()).unwrap_or_default();
+    let view = KeyView { name, role, prefix, created_at };
+    let key = (!made_before).then(|| key.expose().to_owned());
+    Ok(Json(KeyCreated { key, view }))
 }

@@ -1,6 +1,7 @@
 //! `/admin/v1`: what the CLI and the page ask of a coordinator. Every coordinator answers: reads
 //! from its own copy of the state and its own heartbeats, changes through the leader.
 
+mod asker;
 mod cluster;
 mod deployments;
 mod error;
@@ -17,9 +18,9 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use protocol::identity::CaFingerprint;
 use tokio::sync::watch;
-use ulid::Ulid;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::asker::Asker;
 use self::error::AdminError;
 use crate::nodes::WorkerRegistry;
 use crate::raft::{Consensus, wall_clock};
@@ -65,8 +66,9 @@ impl Admin {
         Arc::clone(&self.view.borrow())
     }
 
-    async fn propose(&self, change: Change) -> Result<Outcome, AdminError> {
-        Ok(self.consensus.propose(change).await?)
+    async fn propose(&self, asker: &Asker, change: Change) -> Result<Outcome, AdminError> {
+        let Asker { actor, request } = asker.clone();
+        Ok(self.consensus.propose_by(actor, request, change).await?)
     }
 
     /// A moment of the live view as wall time.
@@ -74,8 +76,4 @@ impl Admin {
         let ago = self.origin.elapsed().saturating_sub(moment);
         Timestamp(wall_clock().0.saturating_sub(ago.as_millis() as u64))
     }
-}
-
-fn new_operation() -> String {
-    Ulid::new().to_string()
 }

@@ -13,8 +13,9 @@ use protocol::ids::NodeId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asker::Asker;
 use super::error::{AdminError, Failures, body};
-use super::{Admin, new_operation, operations, views};
+use super::{Admin, operations, views};
 use crate::state::{Change, OperationKind, Refusal, State as Replicated};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
@@ -55,6 +56,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn import(
     State(admin): State<Arc<Admin>>,
+    asker: Asker,
     bytes: Bytes,
 ) -> Result<Json<OperationView>, AdminError> {
     let ImportModel { name, path, node } = body(&bytes)?;
@@ -64,12 +66,12 @@ pub(super) async fn import(
     };
     let state = admin.state();
     let node = importer(&admin, &state, node.as_deref())?;
-    let operation = new_operation();
+    let operation = asker.operation();
     let worker = state.members.get(&node).map_or_else(|| node.short(), |m| m.name.clone());
     let note = format!("{worker} reads {path}");
     let kind = OperationKind::Import;
     let id = operation.clone();
-    admin.propose(Change::StartOperation { id, kind, subject: name, note }).await?;
+    admin.propose(&asker, Change::StartOperation { id, kind, subject: name, note }).await?;
     let sent = CoordinatorMessage::Import { operation: operation.clone(), path };
     if !admin.registry.send(node, sent) {
         return Err(not_connected(&worker));

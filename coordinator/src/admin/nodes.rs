@@ -8,8 +8,9 @@ use protocol::admin::{List, NodeView, OperationView};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::asker::Asker;
 use super::error::{AdminError, Failures};
-use super::{Admin, new_operation, operations, views};
+use super::{Admin, operations, views};
 use crate::state::{Change, Refusal};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
@@ -52,11 +53,12 @@ pub(super) async fn show(
 )]
 pub(super) async fn remove(
     State(admin): State<Arc<Admin>>,
+    asker: Asker,
     Path(name): Path<String>,
 ) -> Result<Json<OperationView>, AdminError> {
     let state = admin.state();
     let (node, _) = state.find_member(&name).ok_or_else(|| Refusal::no_node(&name))?;
-    let operation = new_operation();
-    admin.propose(Change::RemoveNode { node, operation: operation.clone() }).await?;
+    let operation = asker.operation();
+    admin.propose(&asker, Change::RemoveNode { node, operation: operation.clone() }).await?;
     operations::view(&admin, &operation).map(Json)
 }

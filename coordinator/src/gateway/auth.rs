@@ -29,10 +29,13 @@ pub struct Auth {
     pub directory: Arc<dyn Directory>,
 }
 
+/// Name of the caller where no key is needed; never a key's, which begins with a letter or digit.
+pub const LOCAL: &str = "(local)";
+
 /// Put into the extensions of every request that passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Name of the key; `local` where none is needed.
+    /// Name of the key, or `LOCAL`.
     pub name: String,
     pub role: KeyRole,
 }
@@ -42,7 +45,7 @@ impl Auth {
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         if self.policy == KeyPolicy::Open {
             refuse_foreign_page(headers)?;
-            return Ok(Caller { name: "local".into(), role: KeyRole::Admin });
+            return Ok(Caller { name: LOCAL.into(), role: KeyRole::Admin });
         }
         let Some(key) = presented(headers) else {
             return Err(ApiError::unauthorized(
@@ -67,8 +70,9 @@ impl Auth {
         let caller = self.caller(headers)?;
         if caller.role != KeyRole::Admin {
             return Err(ApiError::forbidden(format!(
-                "The key `{}` has the role user; this needs the role admin.",
-                caller.name
+                "The key `{}` has the role {}; this needs the role admin.",
+                caller.name,
+                caller.role.name()
             )));
         }
         Ok(caller)

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
-use protocol::admin::KeyRole;
 
 use super::auth::Caller;
 
@@ -87,10 +86,7 @@ impl RequestMeter {
         Self {
             endpoint,
             request_id: request_id.to_owned(),
-            key_class: match caller.role {
-                KeyRole::User => "user",
-                KeyRole::Admin => "admin",
-            },
+            key_class: caller.role.name(),
             model: None,
             started: Instant::now(),
             prompt_tokens: 0,

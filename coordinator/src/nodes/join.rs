@@ -9,7 +9,7 @@ use protocol::rpc::{Envelope, join_server};
 use tonic::{Request, Response, Status};
 
 use crate::raft::{Consensus, ProposeError};
-use crate::state::{Change, RefusalCode};
+use crate::state::{Actor, Change, RefusalCode};
 
 pub(crate) struct JoinService {
     pub(crate) consensus: Arc<Consensus>,
@@ -33,13 +33,15 @@ impl join_server::Join for JoinService {
             .sign_node(&asked.csr_pem, asked.role)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
         let node = signed.node;
-        let admitted = self.consensus.propose(Change::AdmitNode {
+        let change = Change::AdmitNode {
             node,
             name: asked.name.clone(),
             role: asked.role,
             token: Some(secret_hash(&asked.secret)),
             endpoint: asked.coordinator,
-        });
+        };
+        let actor = Actor::Node { node, role: asked.role };
+        let admitted = self.consensus.propose_by(actor, None, change);
         admitted.await.map_err(refused)?;
         tracing::info!(node = %node.short(), name = asked.name, role = asked.role.name(), "joined");
         let coordinator = asked.role == Role::Coordinator;

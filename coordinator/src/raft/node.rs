@@ -11,6 +11,8 @@ use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
+#[cfg(feature = "testing")]
+use protocol::control::LOG_LEVEL;
 use protocol::ids::NodeId;
 use protocol::transport::NodeTls;
 use tokio::sync::watch;
@@ -38,12 +40,15 @@ pub struct ConsensusConfig {
     /// A follower that hears nothing this long stands for election; up to twice as long, so that
     /// two seldom stand at once.
     pub election: Duration,
+    /// Highest level of the log's format that this node speaks.
+    pub log_level: u32,
 }
 
 pub struct Consensus {
     raft: Raft,
     own: NodeId,
     address: String,
+    log_level: u32,
     dialer: Dialer,
     state: watch::Receiver<Arc<State>>,
     /// Longest silence that still counts as being led.
@@ -59,6 +64,7 @@ pub(crate) struct Parts {
     address: String,
     options: Config,
     patience: Duration,
+    log_level: u32,
     dialer: Dialer,
     log: LogStore,
     machine: (StateMachine, watch::Receiver<Arc<State>>),
@@ -79,12 +85,13 @@ pub struct ConsensusStatus {
 impl Consensus {
     /// Opens `raft.redb` and `snapshot.json` in the data directory and takes part from then on.
     pub async fn start(config: ConsensusConfig) -> Result<Self, CoordinatorError> {
-        let (log, machine) = open_store(&config.data_dir).await?;
+        let (log, machine) = open_store(&config.data_dir, config.log_level).await?;
         let parts = Parts {
             own: config.tls.own().node,
             address: config.address.clone(),
             options: options(&config),
             patience: 3 * config.election,
+            log_level: config.log_level,
             dialer: Dialer::Tls(config.tls),
             log,
             machine,
@@ -94,7 +101,7 @@ impl Consensus {
 
     /// Takes part with what was opened.
     pub(crate) async fn start_on(parts: Parts) -> Result<Self, CoordinatorError> {
-        let Parts { own, address, options, patience, dialer, log, machine } = parts;
+        let Parts { own, address, options, patience, log_level, dialer, log, machine } = parts;
         let (machine, state) = machine;
         let network = Network { dialer: dialer.clone() };
         let options = Arc::new(options.validate().map_err(CoordinatorError::raft)?);
@@ -105,6 +112,7 @@ impl Consensus {
             raft,
             own,
             address,
+            log_level,
             dialer,
             state,
             patience,
@@ -183,6 +191,23 @@ impl Consensus {
         (silence > self.patience).then_some(silence.min(self.started.elapsed()))
     }
 
+    /// Waits until this coordinator can no longer take part, and says why.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "it was stopped".to_owned();
+            }
+        }
+    }
+
+    pub(crate) fn log_level(&self) -> u32 {
+        self.log_level
+    }
+
     /// Stops taking part; what is on disk is complete.
     pub async fn shutdown(&self) {
         if let Err(error) = self.raft.shutdown().await {
@@ -215,13 +240,14 @@ impl Consensus {
 /// Log and snapshot, if they belong together.
 async fn open_store(
     data_dir: &Path,
+    log_level: u32,
 ) -> Result<(LogStore, (StateMachine, watch::Receiver<Arc<State>>)), CoordinatorError> {
     let path = data_dir.join("raft.redb");
     let mut log = open_log(&path).await.map_err(|e| CoordinatorError::store(&path, &e))?;
     let purged = log.get_log_state().await.map_err(|e| CoordinatorError::store(&path, &e))?;
     let snapshot = SnapshotFile::at(&data_dir.join("snapshot.json"));
     let of_snapshot = |e: io::Error| CoordinatorError::store(snapshot.path(), &e);
-    let (mut machine, state) = StateMachine::open(snapshot.clone()).map_err(of_snapshot)?;
+    let (mut machine, state) = StateMachine::open(snapshot.clone(), log_level).map_err(of_snapshot)?;
     let (applied, _) = machine.applied_state().await.map_err(of_snapshot)?;
     if let Some(purged) = purged.last_purged_log_id.filter(|purged| Some(*purged) > applied) {
         let end = applied.map_or("it is missing".to_owned(), |a| format!("it ends at {}", a.index));
@@ -282,9 +308,10 @@ impl Parts {
                 ..timed(setting.heartbeat, setting.election)
             },
             patience: 3 * setting.election,
+            log_level: LOG_LEVEL,
             dialer: Dialer::Simulated(setting.wire),
             log: LogStore::on(setting.database).map_err(failed)?,
-            machine: StateMachine::open(SnapshotFile::simulated(setting.snapshot))
+            machine: StateMachine::open(SnapshotFile::simulated(setting.snapshot), LOG_LEVEL)
                 .map_err(failed)?,
         })
     }

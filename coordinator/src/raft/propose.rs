@@ -11,7 +11,7 @@ use super::node::Consensus;
 use super::service::Forwarded;
 use crate::error::CoordinatorError;
 use crate::host;
-use crate::state::{Change, Command, Outcome, Refusal, Timestamp};
+use crate::state::{Actor, Change, Command, Outcome, Refusal, Timestamp};
 
 /// Longer than an election, so that a change made while a leader dies still goes through.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,10 +28,22 @@ pub enum ProposeError {
 }
 
 impl Consensus {
-    /// Applies `change` once, however often it has to be sent; waits up to five seconds.
+    /// Applies a change of the cluster's own once, however often it has to be sent; waits up to
+    /// five seconds.
     pub async fn propose(&self, change: Change) -> Result<Outcome, ProposeError> {
-        let request = host::fresh_id();
-        let command = Command { at: wall_clock(), request, change };
+        self.propose_by(Actor::System, None, change).await
+    }
+
+    /// Applies `change` as asked for by `actor`. Who asks again with the same `request` changes
+    /// nothing and gets the first outcome.
+    pub async fn propose_by(
+        &self,
+        actor: Actor,
+        request: Option<String>,
+        change: Change,
+    ) -> Result<Outcome, ProposeError> {
+        let request = request.unwrap_or_else(host::fresh_id);
+        let command = Command { request, actor, ..Command::new(wall_clock(), change) };
         let mut last = "no leader is known".to_owned();
         let tries = async {
             loop {
@@ -50,8 +62,12 @@ impl Consensus {
         }
     }
 
-    /// Writes `command` if this coordinator leads.
+    /// Writes `command` if this coordinator leads, at the level that all coordinators speak.
     pub(crate) async fn write(&self, command: Command) -> Result<Forwarded, CoordinatorError> {
+        let command = match self.state().stamped(command, self.log_level()) {
+            Ok(command) => command,
+            Err(refusal) => return Ok(Forwarded::Applied(Outcome::Refused(refusal))),
+        };
         match self.raft().client_write(command).await {
             Ok(written) => Ok(Forwarded::Applied(written.data)),
             Err(RaftError::APIError(

@@ -86,7 +86,7 @@ impl raft_server::Raft for RaftService {
             }
             bytes.extend_from_slice(&chunk.payload);
         }
-        let state: State = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let state = State::from_snapshot(&bytes).map_err(malformed)?;
         let snapshot = Snapshot { meta: head.meta, snapshot: Arc::new(state) };
         let installed = self.consensus.raft().install_full_snapshot(head.vote, snapshot).await;
         pack("SnapshotResponse", &installed.map_err(failed)?)

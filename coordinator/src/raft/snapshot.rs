@@ -9,10 +9,11 @@ use std::sync::Arc;
 use protocol::identity::durable_file;
 use protocol::ids::Digest;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::type_config::SnapshotMeta;
 use crate::host;
-use crate::state::State;
+use crate::state::{LevelError, State};
 
 /// Of the file and of the state in it; a newer one is refused, not misread. Format 1 was the JSON
 /// alone.
@@ -33,11 +34,20 @@ pub(crate) struct StoredSnapshot {
     pub(crate) state: Arc<State>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Content {
     format: u32,
     meta: SnapshotMeta,
     state: Arc<State>,
+}
+
+/// The same, before it is known whether this version can read the state.
+#[derive(Deserialize)]
+struct Found<'a> {
+    format: u32,
+    meta: SnapshotMeta,
+    #[serde(borrow)]
+    state: &'a RawValue,
 }
 
 impl SnapshotFile {
@@ -61,16 +71,19 @@ impl SnapshotFile {
     /// An error of kind `InvalidData` says what is damaged.
     pub(crate) fn load(&self) -> io::Result<Option<StoredSnapshot>> {
         let Some(bytes) = self.read()? else { return Ok(None) };
-        let (format, json) = match bytes.first() {
+        let (expected, json) = match bytes.first() {
             Some(b'{') => (FORMAT_1, bytes.as_slice()),
             _ => (FORMAT, checked(&bytes)?),
         };
-        let content: Content = serde_json::from_slice(json).map_err(|e| damaged(&e))?;
-        if content.format != format {
-            let found = content.format;
-            return Err(io::Error::other(format!("format {found}, this version reads {FORMAT}")));
+        let Found { format, meta, state } = serde_json::from_slice(json).map_err(|e| damaged(&e))?;
+        if format != expected {
+            return Err(io::Error::other(format!("format {format}, this version reads {FORMAT}")));
         }
-        Ok(Some(StoredSnapshot { meta: content.meta, state: content.state }))
+        let state = State::from_snapshot(state.get().as_bytes()).map_err(|error| match error {
+            LevelError::Unreadable { .. } => damaged(&error),
+            _ => io::Error::other(error),
+        })?;
+        Ok(Some(StoredSnapshot { meta, state: Arc::new(state) }))
     }
 
     pub(crate) async fn save(&self, snapshot: StoredSnapshot) -> io::Result<()> {

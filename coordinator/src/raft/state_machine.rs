@@ -18,6 +18,8 @@ pub(crate) struct StateMachine {
     membership: StoredMembership,
     published: watch::Sender<Arc<State>>,
     file: SnapshotFile,
+    /// Highest level of the log's format that this node speaks.
+    log_level: u32,
 }
 
 type OwnSnapshot =
@@ -25,14 +27,17 @@ type OwnSnapshot =
 
 impl StateMachine {
     /// Starts from the snapshot on disk; openraft applies the log behind it.
-    pub(crate) fn open(file: SnapshotFile) -> io::Result<(Self, watch::Receiver<Arc<State>>)> {
+    pub(crate) fn open(
+        file: SnapshotFile,
+        log_level: u32,
+    ) -> io::Result<(Self, watch::Receiver<Arc<State>>)> {
         let (meta, state) = match file.load()? {
             Some(stored) => (stored.meta, stored.state),
             None => (SnapshotMeta::default(), Arc::new(State::default())),
         };
         let (published, receiver) = watch::channel(Arc::clone(&state));
         let (last_applied, membership) = (meta.last_log_id, meta.last_membership);
-        Ok((Self { state, last_applied, membership, published, file }, receiver))
+        Ok((Self { state, last_applied, membership, published, file, log_level }, receiver))
     }
 
     fn adopt(&mut self, meta: SnapshotMeta, state: Arc<State>) {
@@ -58,6 +63,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let mut answers = Vec::new();
         while let Some((entry, responder)) = entries.try_next().await? {
             let index = entry.log_id.index;
+            if let EntryPayload::Normal(command) = &entry.payload {
+                // Whoever does not know what an entry means must not compute another state.
+                command.check_level(index, self.log_level).map_err(io::Error::other)?;
+            }
             self.last_applied = Some(entry.log_id);
             let state = Arc::make_mut(&mut self.state);
             let outcome = match entry.payload {

@@ -2,6 +2,7 @@
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
+use protocol::control::LOG_LEVEL;
 use tempfile::TempDir;
 
 use super::log_store::LogStore;
@@ -16,7 +17,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
         let folder = tempfile::tempdir().expect("a folder");
         let log = LogStore::open(&folder.path().join("raft.redb")).expect("a log");
         let file = SnapshotFile::at(&folder.path().join("snapshot.json"));
-        let (machine, _) = StateMachine::open(file).expect("a state machine");
+        let (machine, _) = StateMachine::open(file, LOG_LEVEL).expect("a state machine");
         Ok((folder, log, machine))
     }
 }
@@ -146,10 +147,8 @@ mod group {
     ) -> Result<JoinResponse, tonic::Status> {
         let store = IdentityStore::open(folder).expect("a folder");
         let key = store.node_key().expect("a key");
-        let endpoint = protocol::control::CoordinatorEndpoint {
-            address: format!("127.0.0.1:{own}"),
-            api_address: "127.0.0.1:1".into(),
-        };
+        let address = format!("127.0.0.1:{own}");
+        let endpoint = protocol::control::CoordinatorEndpoint::new(address, "127.0.0.1:1");
         let request = JoinRequest {
             secret: secret.into(),
             name: name.into(),
@@ -280,8 +279,7 @@ mod group {
             hash: protocol::ids::Digest::of(b"k"),
             prefix: "sk".into(),
         };
-        let command =
-            crate::state::Command { at: State::default().clock, request: String::new(), change };
+        let command = crate::state::Command::new(State::default().clock, change);
         assert!(!command.to_string().contains("secret-name"));
     }
 }

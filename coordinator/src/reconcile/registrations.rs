@@ -66,7 +66,7 @@ impl Unrecorded {
         let same_profile = member.profile.as_ref().is_some_and(|known| {
             // The log's links are at least as new: they come from probes after registration.
             let links = known.links.clone();
-            rounded(known) == rounded(&NodeProfile { links, ..self.profile.clone() })
+            settled(known) == settled(&NodeProfile { links, ..self.profile.clone() })
         });
         let held = |digest| self.held_manifests.contains(digest);
         let same_models =
@@ -75,12 +75,9 @@ impl Unrecorded {
     }
 }
 
-/// Without the last digits of measured rates, which a way through JSON may change.
-fn rounded(profile: &NodeProfile) -> NodeProfile {
-    let mut rounded = profile.clone();
-    for device in &mut rounded.devices {
-        device.memory_bandwidth = f64::from(device.memory_bandwidth as f32);
-        device.matmul_rate = f64::from(device.matmul_rate as f32);
-    }
-    rounded
+/// As the log holds it.
+fn settled(profile: &NodeProfile) -> NodeProfile {
+    let mut settled = profile.clone();
+    settled.settle();
+    settled
 }

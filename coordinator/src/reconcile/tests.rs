@@ -76,7 +76,7 @@ impl Cluster {
 
     fn commit(&mut self, change: Change) {
         self.index += 1;
-        let command = Command { at: Timestamp(0), request: String::new(), change: change.clone() };
+        let command = Command::new(Timestamp(0), change.clone());
         if !matches!(self.state.apply(command, self.index), Outcome::Refused(_)) {
             self.committed.push(change);
         }

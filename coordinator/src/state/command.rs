@@ -1,26 +1,40 @@
-//! What the log holds: one change each, with the time its proposer stamped and the client's id.
+//! What the log holds: one change each, with its time, its level, who asked and the client's id.
+
+mod json;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use protocol::admin::{DeployOptions, DeploymentState, KeyRole, OperationState};
-use protocol::control::{CoordinatorEndpoint, ImportSummary, Role};
+use protocol::control::{CoordinatorEndpoint, ImportSummary, LOG_LEVEL, Role};
 use protocol::ids::{Digest, Epoch, NodeId, ReplicaId};
 use protocol::node_profile::{LinkProfile, NodeProfile};
 use protocol::plan::Plan;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::Actor;
 use super::identity::IdentityChange;
 use super::timestamp::Timestamp;
 
 /// A log entry. `apply` never reads a clock: `at` is all it knows of time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Command {
     pub at: Timestamp,
+    /// Of the log's format; the leader stamps it with what the whole group speaks.
+    pub level: u32,
     /// A retried request changes nothing twice; empty when the proposer does not retry.
-    #[serde(default)]
     pub request: String,
+    pub actor: Actor,
     pub change: Change,
+}
+
+impl Command {
+    /// A change of the cluster's own.
+    pub fn new(at: Timestamp, change: Change) -> Self {
+        let (request, actor) = (String::new(), Actor::System);
+        Self { at, level: LOG_LEVEL, request, actor, change: change.settled() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,6 +131,9 @@ pub enum Change {
         total: u64,
         result: BTreeMap<String, String>,
     },
+    /// Of a level that this version does not know: never applied.
+    #[serde(skip)]
+    Unread(Box<Map<String, Value>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +176,19 @@ impl Change {
             Self::AddKey { .. } => "add-key",
             Self::StartOperation { .. } => "start-operation",
             Self::UpdateOperation { .. } => "update-operation",
+            Self::Unread(_) => "unread",
         }
+    }
+
+    /// Measured numbers without the digits that a way through JSON may change: who applies the
+    /// change as it was proposed and who reads it from the log must compute the same state.
+    fn settled(mut self) -> Self {
+        match &mut self {
+            Self::RecordRegistration { profile, .. } => profile.settle(),
+            Self::RecordLink { link, .. } => link.settle(),
+            _ => {}
+        }
+        self
     }
 }
 

@@ -78,6 +78,9 @@ impl State {
             ));
         }
         let again = known.is_some();
+        if let Some(endpoint) = &member.endpoint {
+            self.check_coordinator(&member.name, endpoint.level)?;
+        }
         self.use_token(token, member.role, again)?;
         let member = match known_profile(self.members.get(&node)) {
             Some((profile, index, joined_at)) => {
@@ -138,6 +141,8 @@ impl State {
         node: NodeId,
         endpoint: CoordinatorEndpoint,
     ) -> Result<Outcome, Refusal> {
+        let member = self.members.get(&node).ok_or_else(|| Refusal::no_node(&node.short()))?;
+        self.check_coordinator(&member.name, endpoint.level)?;
         let member = self.members.get_mut(&node).ok_or_else(|| Refusal::no_node(&node.short()))?;
         member.endpoint = Some(endpoint);
         Ok(Outcome::Done)

@@ -3,10 +3,12 @@
 //! Every coordinator applies the same commands in the same order and so holds the same value.
 //! Liveness, load and progress of weights are not in it: those are soft state.
 
+pub mod actor;
 pub mod command;
 pub mod deployments;
 pub mod identity;
 pub mod keys;
+pub mod level;
 pub mod members;
 pub mod models;
 pub mod operations;
@@ -20,10 +22,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::ids::{Digest, NodeId};
 use serde::{Deserialize, Serialize};
 
+pub use self::actor::Actor;
 pub use self::command::{Change, Command, OperationKind};
 pub use self::deployments::{Deployment, Placement, Rollout};
 pub use self::identity::{CaRotation, IdentityChange, IdentityState};
 pub use self::keys::ApiKey;
+pub use self::level::LevelError;
 pub use self::members::Member;
 pub use self::models::Model;
 pub use self::operations::Operation;
@@ -32,10 +36,13 @@ pub use self::timestamp::Timestamp;
 pub use self::tokens::JoinToken;
 
 use self::operations::OperationEnd;
-use self::requests::RecentRequests;
+use self::requests::{REMEMBERED_ASKED, REMEMBERED_OWN, RecentRequests};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
+    /// Highest level of the log's format that was used so far.
+    #[serde(default)]
+    pub level: u32,
     /// Time of the last command; never goes back, whoever proposed it.
     pub clock: Timestamp,
     /// Log index of the last entry, of whatever kind.
@@ -54,29 +61,41 @@ pub struct State {
     pub keys: BTreeMap<String, ApiKey>,
     pub tokens: BTreeMap<Digest, JoinToken>,
     pub operations: BTreeMap<String, Operation>,
+    /// Of the cluster's own changes.
     requests: RecentRequests,
+    /// Of people's changes, by who asked and the id they gave.
+    #[serde(default)]
+    asked: RecentRequests,
 }
 
-/// The log position of the command that is being applied.
+/// What a change may know of the entry that holds it.
 #[derive(Clone, Copy)]
 struct Applying {
     index: u64,
 }
 
 impl State {
-    /// Applies the entry at `index`. A refused command changes nothing but clock and position.
+    /// Applies the entry at `index`. A refused command changes nothing but clock, position and the
+    /// memory of requests.
     pub fn apply(&mut self, command: Command, index: u64) -> Outcome {
-        let Command { at, request, change } = command;
+        let Command { at, level, request, actor, change } = command;
         self.applied = index;
+        self.level = self.level.max(level);
         self.clock = self.clock.max(at);
-        if let Some(outcome) = self.requests.outcome(&request) {
-            return outcome.clone();
+        let kind = change.name();
+        let known = if actor.is_person() { &self.asked } else { &self.requests };
+        if let Some(outcome) = known.outcome(&request, kind) {
+            return outcome;
         }
         let outcome = match self.change(change, Applying { index }) {
             Ok(outcome) => outcome,
             Err(refusal) => Outcome::Refused(refusal),
         };
-        self.requests.remember(request, outcome.clone());
+        if actor.is_person() {
+            self.asked.remember(request, Some(kind), outcome.clone(), REMEMBERED_ASKED);
+        } else {
+            self.requests.remember(request, None, outcome.clone(), REMEMBERED_OWN);
+        }
         outcome
     }
 
@@ -145,6 +164,8 @@ impl State {
                     operations::Progress { state, note, done, total, result, at: self.clock };
                 self.update_operation(&id, progress)
             }
+            // Who applies entries asks `check_level` first.
+            Change::Unread(_) => Err(Refusal::stale("a change of a newer version")),
         }
     }
 

@@ -27,7 +27,8 @@ impl Log {
     fn apply_as(&mut self, request: &str, change: Change) -> Outcome {
         self.index += 1;
         let at = Timestamp(self.now);
-        self.state.apply(Command { at, request: request.into(), change }, self.index)
+        let request = request.to_owned();
+        self.state.apply(Command { request, ..Command::new(at, change) }, self.index)
     }
 
     fn done(&mut self, change: Change) -> u64 {
@@ -69,9 +70,8 @@ impl Log {
 
 fn admit(id: u8, name: &str, role: Role, token: Option<Digest>) -> Change {
     let coordinator = role == Role::Coordinator;
-    let endpoint = coordinator.then(|| CoordinatorEndpoint {
-        address: format!("10.0.0.{id}:7443"),
-        api_address: format!("10.0.0.{id}:8443"),
+    let endpoint = coordinator.then(|| {
+        CoordinatorEndpoint::new(format!("10.0.0.{id}:7443"), format!("10.0.0.{id}:8443"))
     });
     Change::AdmitNode { node: node(id), name: name.into(), role, token, endpoint }
 }
@@ -173,6 +173,26 @@ fn a_retried_request_changes_nothing_twice() {
     let again = log.apply_as("r1", deploy("m", "a"));
     assert_eq!((&first, &again), (&Outcome::Deployed { replica: ReplicaId(1) }, &first));
     assert_eq!(log.state.operations.len(), 1);
+}
+
+#[test]
+fn a_request_id_stands_for_one_kind_of_change() {
+    let mut log = Log::new();
+    log.model("m", 1);
+    let ask = |log: &mut Log, change| {
+        log.index += 1;
+        let command = Command::new(Timestamp(log.now), change);
+        let command = Command { request: "r1".into(), actor: Actor::Local, ..command };
+        log.state.apply(command, log.index)
+    };
+    let first = ask(&mut log, deploy("m", "a"));
+    assert_eq!(ask(&mut log, deploy("m", "b")), first);
+    let undeploy = Change::Undeploy { model: "m".into(), operation: "c".into() };
+    match ask(&mut log, undeploy.clone()) {
+        Outcome::Refused(refusal) => assert!(refusal.message.contains("`deploy`"), "{refusal:?}"),
+        other => panic!("not refused: {other}"),
+    }
+    assert_eq!(log.apply_as("r1", undeploy), Outcome::Done, "the cluster's own ids are its own");
 }
 
 #[test]

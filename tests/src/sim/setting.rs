@@ -60,8 +60,7 @@ pub(super) fn state(workers: usize) -> State {
 }
 
 pub(super) fn command(now: Duration, change: Change) -> Command {
-    let at = Timestamp(now.as_millis() as u64);
-    Command { at, request: String::new(), change }
+    Command::new(Timestamp(now.as_millis() as u64), change)
 }
 
 pub(super) fn manifest() -> Digest {
