@@ -247,7 +247,8 @@ async fn open_store(
     let purged = log.get_log_state().await.map_err(|e| CoordinatorError::store(&path, &e))?;
     let snapshot = SnapshotFile::at(&data_dir.join("snapshot.json"));
     let of_snapshot = |e: io::Error| CoordinatorError::store(snapshot.path(), &e);
-    let (mut machine, state) = StateMachine::open(snapshot.clone(), log_level).map_err(of_snapshot)?;
+    let (mut machine, state) =
+        StateMachine::open(snapshot.clone(), log_level).map_err(of_snapshot)?;
     let (applied, _) = machine.applied_state().await.map_err(of_snapshot)?;
     if let Some(purged) = purged.last_purged_log_id.filter(|purged| Some(*purged) > applied) {
         let end = applied.map_or("it is missing".to_owned(), |a| format!("it ends at {}", a.index));

@@ -75,7 +75,8 @@ impl SnapshotFile {
             Some(b'{') => (FORMAT_1, bytes.as_slice()),
             _ => (FORMAT, checked(&bytes)?),
         };
-        let Found { format, meta, state } = serde_json::from_slice(json).map_err(|e| damaged(&e))?;
+        let Found { format, meta, state } =
+            serde_json::from_slice(json).map_err(|e| damaged(&e))?;
         if format != expected {
             return Err(io::Error::other(format!("format {format}, this version reads {FORMAT}")));
         }

@@ -26,7 +26,7 @@ pub(super) fn entry(term: u64, index: u64) -> Entry {
         node: protocol::ids::NodeId([index as u8; 32]),
         operation: format!("operation {index} {}", "x".repeat(index as usize * 37 % 900)),
     };
-    let command = Command { at: Timestamp(index), request: String::new(), change };
+    let command = Command::new(Timestamp(index), change);
     Entry {
         log_id: log_id::<TypeConfig>(term, VoterId::from(1), index),
         payload: openraft::EntryPayload::Normal(command),
