@@ -16,6 +16,7 @@ use super::sealed::{self, SealingPublic, SealingSecret};
 use super::store::{CA_CERTIFICATE, IdentityStore, file_error};
 
 const RECOVERY_PUBLIC: &str = "recovery.pub";
+const KEY_BEGINS: &str = "-----BEGIN PRIVATE KEY-----";
 /// How earlier versions kept it.
 const PLAIN_CA_KEY: &str = "ca.key";
 
@@ -82,7 +83,11 @@ impl IdentityStore {
         };
         let text = sealed::open(&sealed, secret).map_err(|error| file_error(&path, &error))?;
         let text = std::str::from_utf8(&text).map_err(|error| file_error(&path, &error))?;
-        let ca = ClusterCa::from_pem(text, text)?;
+        let (certificate, key) = text
+            .find(KEY_BEGINS)
+            .map(|at| text.split_at(at))
+            .ok_or_else(|| file_error(&path, &"it holds no key"))?;
+        let ca = ClusterCa::from_pem(certificate, key)?;
         if ca.fingerprint() != fingerprint {
             let found = format!("it holds the CA {}", ca.fingerprint().short());
             return Err(file_error(&path, &found));
