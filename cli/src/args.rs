@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use asking::{ActivationArg, Chat, Generate, KvArg, Placement, Plan};
-pub(crate) use cluster::{ClusterCommand, ClusterInit, RoleArg};
+pub(crate) use cluster::{
+    CaCommand, ClusterCommand, ClusterInit, JoinToken, JoinTokenCommand, RoleArg,
+};
 pub(crate) use keys::{KeyRoleArg, KeysCommand};
 pub(crate) use model::ModelCommand;
 pub(crate) use node::{NodeCommand, NodeJoin};

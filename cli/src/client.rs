@@ -28,10 +28,10 @@ impl Client {
     pub(crate) fn of(context: Context) -> Result<Self, CliError> {
         let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
         if let Some(pem) = &context.ca_pem {
-            let ca = reqwest::Certificate::from_pem(pem.as_bytes()).map_err(|e| {
+            let cas = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|e| {
                 CliError::usage("the context's CA certificate is not PEM", e.to_string())
             })?;
-            builder = builder.tls_certs_only([ca]);
+            builder = builder.tls_certs_only(cas);
         }
         let http = builder.build().map_err(|e| CliError::internal(&e.to_string()))?;
         Ok(Self { http, context })

@@ -13,6 +13,7 @@ pub(crate) struct CoordinatorFile {
     pub listen: Option<String>,
     pub api_listen: Option<String>,
     pub insecure_http: Option<bool>,
+    pub certificate_validity: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

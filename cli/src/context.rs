@@ -63,12 +63,30 @@ impl Context {
         Ok(context)
     }
 
+    /// The CAs of the context in use, where it has any: a cluster changes them now and then.
+    pub(crate) fn keep_ca(global: &Global, ca_pem: &str) -> Result<(), CliError> {
+        let file = read(&path())?;
+        let name = global.context.as_ref().or(file.current.as_ref());
+        let known = name.and_then(|name| Some((name, file.contexts.get(name)?.clone())));
+        let Some((name, context)) = known else { return Ok(()) };
+        let other = context.ca_pem.as_deref().is_some_and(|pem| pem != ca_pem);
+        if other && global.api.is_none() {
+            Self { ca_pem: Some(ca_pem.to_owned()), ..context }
+                .write(name, file.current.clone())?;
+        }
+        Ok(())
+    }
+
     /// Adds the context under `name` and makes it the current one.
     pub(crate) fn save(&self, name: &str) -> Result<PathBuf, CliError> {
+        self.write(name, Some(name.to_owned()))
+    }
+
+    fn write(&self, name: &str, current: Option<String>) -> Result<PathBuf, CliError> {
         let path = path();
         let mut file = read(&path)?;
         file.contexts.insert(name.to_owned(), self.clone());
-        file.current = Some(name.to_owned());
+        file.current = current;
         let text = toml::to_string_pretty(&file).map_err(|e| CliError::internal(&e.to_string()))?;
         write_private(&path, &text).map_err(|e| {
             let what = format!("cannot write {}", path.display());

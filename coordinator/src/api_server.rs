@@ -1,21 +1,18 @@
 //! The API port: plain HTTP on loopback, else TLS with a certificate of the cluster's CA.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use protocol::identity::ca::NODE_VALIDITY;
-use protocol::identity::{ClusterCa, NodeKey};
-use protocol::transport::tls::api_server;
+use protocol::transport::{Doorkeeper, Stranger, StrangerLimits};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
-
-use crate::error::CoordinatorError;
 
 const CONNECTIONS_MAX: usize = 4096;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,25 +20,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// An HTTP/2 connection that is silent is asked this often whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-
-/// TLS for the API under the names it is reached by.
-pub(crate) fn acceptor(
-    ca: &ClusterCa,
-    advertised: &str,
-    listening: SocketAddr,
-) -> Result<TlsAcceptor, CoordinatorError> {
-    let host = advertised.rsplit_once(':').map_or(advertised, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut names = vec![host.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
-    if !listening.ip().is_unspecified() {
-        names.push(listening.ip().to_string());
-    }
-    names.sort_unstable();
-    names.dedup();
-    let key = NodeKey::generate()?;
-    let chain = ca.sign_api(&key, &names, NODE_VALIDITY)? + ca.certificate_pem();
-    Ok(TlsAcceptor::from(Arc::new(api_server(&chain, &key.to_pem())?)))
-}
 
 /// Serves until `closing` turns true; connections then end after the request they are at.
 pub(crate) async fn serve(
@@ -51,6 +29,7 @@ pub(crate) async fn serve(
     closing: watch::Receiver<bool>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let door = Doorkeeper::new("API", StrangerLimits::default());
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         let accepted = tokio::select! {
@@ -58,7 +37,7 @@ pub(crate) async fn serve(
             () = closed(closing.clone()) => break,
         };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok((stream, remote)) => (stream, door.admit(remote.ip())),
             Err(error) => {
                 // Out of file descriptors, mostly: pause instead of spinning.
                 tracing::warn!(%error, "cannot accept an API connection");
@@ -68,7 +47,8 @@ pub(crate) async fn serve(
         };
         let (tls, router, closing) = (tls.clone(), router.clone(), closing.clone());
         tokio::spawn(async move {
-            connection(stream, tls, router, closing).await;
+            let (stream, stranger) = stream;
+            connection(stream, stranger, tls, router, closing).await;
             drop(permit);
         });
     }
@@ -78,6 +58,7 @@ pub(crate) async fn serve(
 
 async fn connection(
     stream: TcpStream,
+    mut stranger: Stranger,
     tls: Option<TlsAcceptor>,
     router: Router,
     closing: watch::Receiver<bool>,
@@ -85,13 +66,18 @@ async fn connection(
     // Tokens are small and must not wait for more of them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return exchange(TokioIo::new(stream), Http::One, router, closing).await;
+        return exchange(TokioIo::new(stream), stranger, Http::One, router, closing).await;
     };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => shaken,
+        // Logged by the doorkeeper, who counts them.
+        () = stranger.shown_out() => return,
+    };
+    match shaken {
         Ok(Ok(stream)) => {
             let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let http = if two { Http::Two } else { Http::One };
-            exchange(TokioIo::new(stream), http, router, closing).await;
+            exchange(TokioIo::new(stream), stranger, http, router, closing).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "API handshake failed"),
         Err(_) => tracing::debug!("API handshake timed out"),
@@ -105,10 +91,22 @@ enum Http {
     Two,
 }
 
-async fn exchange<I>(io: I, http: Http, router: Router, closing: watch::Receiver<bool>)
-where
+/// A connection counts as a stranger's until its first request is read as a whole head.
+async fn exchange<I>(
+    io: I,
+    mut stranger: Stranger,
+    http: Http,
+    router: Router,
+    closing: watch::Receiver<bool>,
+) where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
+    let asked = Arc::new(Notify::new());
+    let first = Arc::clone(&asked);
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        first.notify_one();
+        next.run(request)
+    }));
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     server.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL);
@@ -118,8 +116,18 @@ where
     };
     let serving = server.serve_connection(io, TowerToHyperService::new(router));
     tokio::pin!(serving);
+    let strange = async {
+        tokio::select! {
+            () = asked.notified() => {
+                drop(stranger);
+                std::future::pending::<()>().await;
+            }
+            () = stranger.shown_out() => {}
+        }
+    };
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
+        () = strange => return,
         () = closed(closing) => {
             serving.as_mut().graceful_shutdown();
             serving.await

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protocol::control::LOG_LEVEL;
 use protocol::identity::IdentityStore;
+use protocol::identity::ca::NODE_VALIDITY;
 
 use crate::error::CoordinatorError;
 use crate::founding::coordinator_identity;
@@ -29,6 +30,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     pub reconciler: ReconcilerConfig,
     pub raft_heartbeat: Duration,
+    /// Of the certificates that this coordinator signs; they are renewed when two thirds are over.
+    pub certificate_validity: Duration,
     /// A follower that hears nothing this long stands for election, or up to twice as long.
     pub raft_election: Duration,
     /// Highest level of the log's format that this node speaks; lower ones only in tests of groups
@@ -51,6 +54,7 @@ impl Config {
             insecure_http: false,
             gateway: GatewayConfig::default(),
             reconciler: ReconcilerConfig::default(),
+            certificate_validity: NODE_VALIDITY,
             raft_heartbeat: Duration::from_millis(100),
             raft_election: Duration::from_millis(400),
             log_level: LOG_LEVEL,
@@ -79,6 +83,13 @@ impl Config {
                 key: "raft_election",
                 value: format!("{:?}", self.raft_election),
                 expected: "at least three times raft_heartbeat",
+            });
+        }
+        if self.certificate_validity < Duration::from_secs(3) {
+            return Err(CoordinatorError::BadConfig {
+                key: "certificate_validity",
+                value: format!("{:?}", self.certificate_validity),
+                expected: "at least 3 s",
             });
         }
         if self.reconciler.failure_timeout < 3 * self.reconciler.heartbeat {

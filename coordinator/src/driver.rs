@@ -1,12 +1,15 @@
 //! The dull loop around the reconciler: receive, step, carry out. No decision is taken here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::control::CoordinatorEndpoint;
+use protocol::transport::NodeTls;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use crate::identity::someone_else_at;
 use crate::metrics;
 use crate::nodes::WorkerRegistry;
 use crate::raft::{Consensus, ProposeError};
@@ -138,12 +141,32 @@ pub(crate) async fn tend_membership(consensus: Arc<Consensus>) {
     }
 }
 
-/// Tells the others where this coordinator is reached, when that is not what the log says.
-pub(crate) async fn keep_endpoint(consensus: Arc<Consensus>, endpoint: CoordinatorEndpoint) {
+/// Tells the others where this coordinator is reached, when that is not what the log says. Ends
+/// only when another process of this identity is found, at the address that it wrote meanwhile.
+pub(crate) async fn keep_endpoint(
+    consensus: Arc<Consensus>,
+    endpoint: CoordinatorEndpoint,
+    listening: SocketAddr,
+    tls: NodeTls,
+) {
+    let mut was_own = false;
     loop {
         let node = consensus.own();
         let state = consensus.state();
         let known = state.members.get(&node).map(|m| m.endpoint.as_ref());
+        was_own |= known == Some(Some(&endpoint));
+        if let Some(Some(other)) = known
+            && was_own
+            && other != &endpoint
+            && someone_else_at(&other.address, listening, &tls).await
+        {
+            tracing::error!(
+                address = other.address,
+                "another coordinator with this one's identity runs there (a cloned disk?): remove \
+                 the identity folder of one of them and join it anew"
+            );
+            return;
+        }
         if known.is_some_and(|known| known != Some(&endpoint)) {
             let endpoint = endpoint.clone();
             propose(&consensus, Change::RecordEndpoint { node, endpoint }).await;

@@ -19,6 +19,14 @@ pub enum CoordinatorError {
         path = path.display()
     )]
     NoIdentity { path: PathBuf },
+    #[error("no coordinator that answers holds the key of the CA {ca}, which signs now")]
+    CaNotHeld { ca: String },
+    #[error(
+        "another coordinator with this one's identity runs at {address}: two machines must not \
+         share it (a cloned disk?); on one of them remove {path} and join anew",
+        path = path.display()
+    )]
+    Duplicate { address: String, path: PathBuf },
     #[error("{path} holds no CA: every coordinator holds one; remove it and join again",
         path = path.display())]
     NoCa { path: PathBuf },

@@ -10,6 +10,7 @@ pub mod error;
 mod founding;
 pub mod gateway;
 mod host;
+mod identity;
 mod listeners;
 mod metrics;
 pub mod nodes;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use axum::middleware::from_fn_with_state;
 use protocol::control::CoordinatorEndpoint;
-use protocol::identity::{ClusterCa, IdentityStore};
+use protocol::identity::{Identity, IdentityStore};
 use protocol::rpc::ENVELOPE_BYTES_MAX;
 use protocol::rpc::control_server::ControlServer;
+use protocol::rpc::identity_server::IdentityServer;
 use protocol::rpc::join_server::JoinServer;
 use protocol::rpc::raft_server::RaftServer;
-use protocol::transport::tls::{ClientCertificate, GRPC_ALPN};
+use protocol::transport::tls::ClientCertificate;
 use protocol::transport::{NodeTls, QuicEndpoint, QuicSettings, grpc};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -28,6 +29,7 @@ use crate::gateway::auth::{self, KeyPolicy};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::directory::Directory;
 use crate::gateway::{self, GatewayState};
+use crate::identity::{ApiTls, Authority, IdentityService, Keeper, Seen, someone_else_at};
 use crate::listeners::Listeners;
 use crate::metrics;
 use crate::nodes::blobs::BlobStore;
@@ -64,9 +66,9 @@ pub async fn run_on(
     let (leaving, is_leaving) = watch::channel(false);
     let mut background = JoinSet::new();
     let Listeners { node_tcp, node_udp, api } = listeners;
-    let (gateway, mut clients) = part.serve_clients(api, is_closing)?;
+    let (gateway, mut clients, api_tls) = part.serve_clients(api, is_closing)?;
     let mut nodes = part.serve_nodes(node_tcp, is_leaving)?;
-    part.start_background(node_udp, &mut background)?;
+    part.start_background(node_udp, api_tls, &mut background)?;
     let ended = tokio::select! {
         () = async { drop(shutdown.wait_for(|stop| *stop).await) } => Ok(()),
         ended = &mut clients => Err(service_ended("the API server", ended)),
@@ -99,8 +101,11 @@ fn service_ended(what: &'static str, ended: Result<(), JoinError>) -> Coordinato
 struct Part {
     config: Config,
     own_endpoint: CoordinatorEndpoint,
+    listening: SocketAddr,
     tls: NodeTls,
-    ca: Arc<ClusterCa>,
+    store: IdentityStore,
+    identity: Identity,
+    authority: Arc<Authority>,
     consensus: Arc<Consensus>,
     registry: Arc<WorkerRegistry>,
     events: mpsc::Sender<Event>,
@@ -118,6 +123,8 @@ impl Part {
         let no_ca = || CoordinatorError::NoCa { path: config.data_dir.clone() };
         let ca = store.load_ca()?.ok_or_else(no_ca)?;
         let tls = NodeTls::new(&identity)?;
+        tls.revoke(store.trust()?.revoked);
+        let authority = Authority::new(store.clone(), ca, config.certificate_validity);
         let own_endpoint = CoordinatorEndpoint {
             level: config.log_level,
             ..CoordinatorEndpoint::new(
@@ -125,6 +132,7 @@ impl Part {
                 advertised(config.api_address.as_ref(), listeners.api_address()?),
             )
         };
+        refuse_duplicate(&store, &identity, listeners, &tls).await?;
         let consensus = Consensus::start(ConsensusConfig {
             data_dir: config.data_dir.clone(),
             address: own_endpoint.address.clone(),
@@ -143,8 +151,11 @@ impl Part {
         Ok(Self {
             config,
             own_endpoint,
+            listening: listeners.node_address()?,
             tls,
-            ca: Arc::new(ca),
+            store,
+            identity,
+            authority: Arc::new(authority),
             consensus,
             registry,
             directory: Arc::new(directory),
@@ -159,20 +170,27 @@ impl Part {
         &self,
         listener: TcpListener,
         closing: watch::Receiver<bool>,
-    ) -> Result<(GatewayState, JoinHandle<()>), CoordinatorError> {
+    ) -> Result<(GatewayState, JoinHandle<()>, Option<ApiTls>), CoordinatorError> {
         let config = &self.config;
         let plain = config.api_listen.ip().is_loopback() || config.insecure_http;
         let address = &self.own_endpoint.api_address;
         let tls = match plain {
             true => None,
-            false => Some(api_server::acceptor(&self.ca, address, config.api_listen)?),
+            false => Some(ApiTls::new(
+                &self.authority,
+                &self.identity.ca_pem,
+                address,
+                config.api_listen,
+            )?),
         };
+        let acceptor = tls.as_ref().map(ApiTls::acceptor).transpose()?;
         let admin = Admin {
             consensus: Arc::clone(&self.consensus),
             registry: Arc::clone(&self.registry),
             view: self.view.subscribe(),
             origin: self.origin,
-            ca: self.ca.fingerprint(),
+            authority: Arc::clone(&self.authority),
+            tls: self.tls.clone(),
         };
         let keys = match config.api_listen.ip().is_loopback() {
             true => KeyPolicy::Open,
@@ -185,7 +203,8 @@ impl Part {
         let admin = admin::router(Arc::new(admin)).route_layer(guard);
         let router = gateway::router_with(gateway.clone(), admin);
         tracing::info!(address, tls = !plain, "serving the API");
-        Ok((gateway, tokio::spawn(api_server::serve(listener, tls, router, closing))))
+        let serving = tokio::spawn(api_server::serve(listener, acceptor, router, closing));
+        Ok((gateway, serving, tls))
     }
 
     fn serve_nodes(
@@ -194,7 +213,10 @@ impl Part {
         mut leaving: watch::Receiver<bool>,
     ) -> Result<JoinHandle<()>, CoordinatorError> {
         let consensus = Arc::clone(&self.consensus);
-        let join = JoinService { consensus: Arc::clone(&consensus), ca: Arc::clone(&self.ca) };
+        let authority = Arc::clone(&self.authority);
+        let join =
+            JoinService { consensus: Arc::clone(&consensus), authority: Arc::clone(&authority) };
+        let identity = IdentityService { consensus: Arc::clone(&consensus), authority };
         let attach = AttachService {
             consensus: Arc::clone(&consensus),
             registry: Arc::clone(&self.registry),
@@ -207,13 +229,13 @@ impl Part {
             .max_decoding_message_size(ENVELOPE_BYTES_MAX)
             .max_encoding_message_size(ENVELOPE_BYTES_MAX);
         // Without a certificate only `Join` is served; every other handler asks for one.
-        let tls = self.tls.server(ClientCertificate::Optional, GRPC_ALPN)?;
-        let incoming = grpc::accept(listener, Arc::new(tls));
+        let incoming = grpc::accept(listener, &self.tls, ClientCertificate::Optional)?;
         let serving = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(2)))
             .http2_keepalive_timeout(Some(Duration::from_secs(5)))
             .add_service(JoinServer::new(join).max_decoding_message_size(JOIN_BYTES_MAX))
             .add_service(ControlServer::new(attach).max_decoding_message_size(ENVELOPE_BYTES_MAX))
+            .add_service(IdentityServer::new(identity).max_decoding_message_size(JOIN_BYTES_MAX))
             .add_service(raft)
             .serve_with_incoming_shutdown(incoming, async move {
                 let _ = leaving.wait_for(|leaving| *leaving).await;
@@ -228,6 +250,7 @@ impl Part {
     fn start_background(
         &self,
         socket: UdpSocket,
+        api: Option<ApiTls>,
         tasks: &mut JoinSet<()>,
     ) -> Result<(), CoordinatorError> {
         let quic = QuicEndpoint::on_socket(socket, self.tls.clone(), QuicSettings::default())?;
@@ -252,10 +275,41 @@ impl Part {
         tasks.spawn(texts::follow(Arc::clone(consensus), Arc::clone(&directory)));
         tasks.spawn(texts::fetch_missing(directory, blobs));
         tasks.spawn(driver::tend_membership(Arc::clone(consensus)));
+        let keeper = Keeper {
+            authority: Arc::clone(&self.authority),
+            consensus: Arc::clone(consensus),
+            registry: Arc::clone(registry),
+            tls: self.tls.clone(),
+            followed: self.store.trust()?.applied,
+            store: self.store.clone(),
+            identity: self.identity.clone(),
+            api,
+            seen: Seen::default(),
+        };
+        tasks.spawn(keeper.run());
         let endpoint = self.own_endpoint.clone();
-        tasks.spawn(driver::keep_endpoint(Arc::clone(consensus), endpoint));
+        let (listening, tls) = (self.listening, self.tls.clone());
+        tasks.spawn(driver::keep_endpoint(Arc::clone(consensus), endpoint, listening, tls));
         Ok(())
     }
+}
+
+/// Where this identity was reached last nobody else may answer with it.
+async fn refuse_duplicate(
+    store: &IdentityStore,
+    identity: &Identity,
+    listeners: &Listeners,
+    tls: &NodeTls,
+) -> Result<(), CoordinatorError> {
+    let listening = listeners.node_address()?;
+    let known = store.coordinators()?;
+    for own in known.into_iter().filter(|c| c.node == identity.peer.node) {
+        if someone_else_at(&own.address, listening, tls).await {
+            let path = store.folder().to_owned();
+            return Err(CoordinatorError::Duplicate { address: own.address, path });
+        }
+    }
+    Ok(())
 }
 
 /// What others are told: the configured address, else the one that is listened on.

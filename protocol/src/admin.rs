@@ -4,8 +4,10 @@
 //! Which route takes and answers which is in the document that every coordinator makes of its
 //! handlers and serves at `/admin/v1/openapi.json`.
 
+mod ca;
 mod cluster;
 mod deployments;
+mod join_tokens;
 mod keys;
 mod models;
 mod nodes;
@@ -15,10 +17,12 @@ mod plan;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use self::cluster::{ClusterStatus, JoinTokenCreated, NewJoinToken};
+pub use self::ca::{CaStatus, FinishCaRotation, MemberCertificate, RotateCa};
+pub use self::cluster::ClusterStatus;
 pub use self::deployments::{
     DeployModel, DeployOptions, DeploymentState, DeploymentView, RankView, StageView,
 };
+pub use self::join_tokens::{JoinTokenCreated, JoinTokenView, NewJoinToken};
 pub use self::keys::{KeyCreated, KeyRole, KeyView, NewKey};
 pub use self::models::{ImportModel, ModelView};
 pub use self::nodes::{NodeState, NodeView, ShardView};

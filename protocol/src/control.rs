@@ -1,10 +1,12 @@
 //! Messages of the control stream between a worker and a coordinator, and of joining. They travel
 //! as JSON inside gRPC envelopes: small, rare, and readable by a neighbouring version.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::identity::SealingPublic;
+use crate::identity::{CaFingerprint, CertificateFacts, SealingPublic};
 use crate::ids::{Digest, NodeId};
 use crate::node_profile::{LinkProfile, NodeProfile};
 use crate::shard::{DesiredShards, ReplicaLoad, ShardStatus};
@@ -35,6 +37,11 @@ pub struct Registration {
     /// Models whose weight files are complete here.
     pub held_manifests: Vec<Digest>,
     pub shards: Vec<ShardStatus>,
+    /// Drawn at each start of the process: two of one identity at a time are told apart by it.
+    #[serde(default)]
+    pub instance: String,
+    #[serde(default)]
+    pub certificate: Option<CertificateFacts>,
 }
 
 /// Sent at the interval that `Welcome` names, and at once when a shard changes state.
@@ -47,6 +54,9 @@ pub struct Heartbeat {
     /// Peers of which this worker's data plane saw progress since the last heartbeat.
     #[serde(default)]
     pub peers_alive: Vec<NodeId>,
+    /// Of the certificate in use, when it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFacts>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +118,23 @@ pub enum CoordinatorMessage {
     },
     /// The node was removed from the cluster: stop, and do not come back.
     Removed,
+    /// Another process with this node's identity is attached from there: stop.
+    Duplicate {
+        address: String,
+    },
+    /// Only to workers that register with an `instance`: others do not know it.
+    Trust(Trust),
+}
+
+/// Whom to let in from now on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// The CAs that the cluster trusts, the one that signs now first.
+    pub ca_pem: String,
+    /// Nodes that were removed.
+    pub revoked: BTreeSet<NodeId>,
+    /// Log index up to which the sender knew.
+    pub applied: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +201,40 @@ pub struct JoinResponse {
     #[serde(default)]
     pub recovery: Option<SealingPublic>,
     pub coordinators: Vec<CoordinatorAddress>,
+}
+
+/// A member's request for another certificate of the same key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewRequest {
+    pub csr_pem: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewResponse {
+    pub certificate_pem: String,
+    /// As in `Trust`.
+    pub ca_pem: String,
+}
+
+/// Gives another coordinator a CA that will sign, or asks it for one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareCa {
+    pub ca: CaFingerprint,
+    /// Absent to ask.
+    pub given: Option<SharedCa>,
+}
+
+/// The answer: what was asked for, if it is held.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaShared {
+    pub held: Option<SharedCa>,
+}
+
+/// A CA with its key, PEM; between coordinators only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedCa {
+    pub certificate_pem: String,
+    pub key_pem: String,
 }
 
 #[derive(

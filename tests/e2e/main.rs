@@ -2,6 +2,7 @@
 
 mod api_edge;
 mod bad_input;
+mod identity;
 mod load;
 mod nodes_die;
 mod output;

@@ -28,6 +28,12 @@ pub enum WorkerError {
     #[error("this node was removed from the cluster; join again to come back")]
     Removed,
     #[error(
+        "another process with this node's identity is attached from {address}: two machines must \
+         not share it (a cloned disk?); on one of them remove {path} and join anew",
+        path = path.display()
+    )]
+    Duplicate { address: String, path: PathBuf },
+    #[error(
         "node {node} device {device} has {free_bytes} bytes free of {usable_bytes}, \
          the stage needs {needed_bytes}"
     )]

@@ -183,7 +183,7 @@ mod tests {
     use protocol::rpc::join_server::{Join, JoinServer};
     use protocol::transport::NodeTls;
     use protocol::transport::grpc;
-    use protocol::transport::tls::{ClientCertificate, GRPC_ALPN};
+    use protocol::transport::tls::ClientCertificate;
     use tokio::net::TcpListener;
     use tonic::{Request, Response, Status};
 
@@ -232,8 +232,7 @@ mod tests {
         let token = JoinToken::new(ca.fingerprint(), vec![address.clone()]).expect("valid");
         let secret = token.secret.expose().to_owned();
         let coordinator = Arc::new(Coordinator { ca, secret, address });
-        let server = tls.server(ClientCertificate::Optional, GRPC_ALPN).expect("usable");
-        let incoming = grpc::accept(listener, Arc::new(server));
+        let incoming = grpc::accept(listener, &tls, ClientCertificate::Optional).expect("usable");
         let service = JoinServer::new(Service(Arc::clone(&coordinator)));
         let serving = tonic::transport::Server::builder().add_service(service);
         tokio::spawn(serving.serve_with_incoming(incoming));

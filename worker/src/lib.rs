@@ -10,6 +10,7 @@ pub mod device_choice;
 mod driver;
 pub mod error;
 mod gpu;
+mod identity_keeper;
 pub mod import;
 pub mod join;
 mod metrics;

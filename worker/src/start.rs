@@ -11,7 +11,7 @@ use protocol::ids::NodeId;
 use protocol::node_profile::{DeviceProfile, NodeProfile};
 use protocol::transport::{DirectListener, NodeTls, QuicEndpoint, QuicSettings};
 use sysinfo::Networks;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::control_link::{ControlLink, Snapshot};
@@ -19,6 +19,7 @@ use crate::data_plane::{self, PeerPool, Services};
 use crate::device::Device;
 use crate::driver::{Driver, OUTCOMES_MAX, Parts};
 use crate::error::WorkerError;
+use crate::identity_keeper::OwnIdentity;
 use crate::pipeline::{PipelineContext, Registry, lower_priority};
 use crate::probe::Probed;
 use crate::weight_store::WeightStore;
@@ -44,23 +45,20 @@ pub struct Worker {
 impl Worker {
     pub async fn start(config: Config) -> Result<Self, WorkerError> {
         config.check()?;
-        let identity_store = IdentityStore::open(&config.data_dir).map_err(identity_error)?;
-        let identity = identity_store.load().map_err(identity_error)?;
-        let identity = identity.ok_or(WorkerError::NotJoined)?;
-        let coordinators = known_coordinators(&identity_store, &config)?;
+        let own = OwnIdentity::load(&config.data_dir)?;
+        let coordinators = known_coordinators(&own.store, &config)?;
         let Probed { profile, places } = probe(&config).await?;
         let devices = devices(&config, &profile, places);
         compute_threads(config.threads);
 
-        let tls = NodeTls::new(&identity).map_err(|e| WorkerError::Tls(e.to_string()))?;
-        let endpoint = bind(&config, tls.clone())?;
+        let endpoint = bind(&config, own.tls.clone())?;
         let address = endpoint.local_address().map_err(|e| cannot_listen(&config, &e))?;
         let store = WeightStore::open(&config.data_dir.join("weights"))?;
         let store = Arc::new(store);
         let packed = packed_cache(&config);
         let (services, dialled, context, outcomes) =
-            plumbing(&config, &identity, &endpoint, &store);
-        listen_directly(address, &tls, services.clone()).await;
+            plumbing(&config, &own.identity, &endpoint, &store);
+        listen_directly(address, &own.tls, services.clone()).await;
         tokio::spawn(data_plane::serve(endpoint.clone(), dialled, services));
         if let Some(address) = config.metrics {
             metrics::serve(address).await?;
@@ -71,18 +69,24 @@ impl Worker {
             data_addresses: advertised(&config, address),
             held_manifests: store.held_manifests(),
             shards: Vec::new(),
+            instance: format!("{:032x}", rand::random::<u128>()),
+            certificate: None,
         };
         let peers = Arc::clone(&context.peers);
         let snapshot = Snapshot::new(registration.clone());
-        let link = ControlLink::start(tls, peers, &config.timeouts, coordinators, snapshot)?;
+        let (certificate, certificates) = watch::channel(own.identity.certificate().ok());
+        let (tls, timeouts) = (own.tls.clone(), &config.timeouts);
+        let link = ControlLink::start(tls, peers, timeouts, coordinators, snapshot, certificates)?;
+        let (identity, peers) = (own.store.clone(), Arc::clone(&context.peers));
+        let trust = own.keep(link.coordinators(), peers, certificate, timeouts.dial);
         tokio::spawn(data_plane::keep_connected(
             Arc::clone(&context.peers),
             link.coordinators(),
+            link.attached(),
             config.timeouts.reconnect_max,
         ));
         tracing::info!(node = %context.own.short(), %address, "worker started");
         let node = context.own;
-        let identity = identity_store;
         let parts = Parts {
             config,
             identity,
@@ -91,6 +95,7 @@ impl Worker {
             devices,
             packed,
             link,
+            trust,
             registration,
             outcomes,
         };

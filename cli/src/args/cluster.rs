@@ -15,18 +15,67 @@ pub(crate) enum ClusterCommand {
     /// Leader, quorum, nodes, deployments.
     #[command(after_help = "Examples:\n  trireme cluster status\n  trireme cluster status -o json")]
     Status,
-    /// Make a token that lets machines join.
-    #[command(after_help = "Examples:\n  trireme cluster join-token\n  \
-                            trireme cluster join-token --role coordinator --uses 2 --ttl 3600")]
-    JoinToken {
-        #[arg(long, value_enum, default_value_t = RoleArg::Worker)]
-        role: RoleArg,
-        /// Seconds until it expires.
-        #[arg(long, default_value_t = 3600)]
-        ttl: u64,
-        /// Machines that may join with it.
-        #[arg(long, default_value_t = 5)]
-        uses: u32,
+    /// Make a token that lets machines join; list them, take one back.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  trireme cluster join-token\n  \
+                      trireme cluster join-token --role coordinator --uses 2 --ttl 3600"
+    )]
+    JoinToken(JoinToken),
+    /// The CA that signs all certificates, and its change to the next.
+    #[command(subcommand)]
+    Ca(CaCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinToken {
+    #[command(subcommand)]
+    pub command: Option<JoinTokenCommand>,
+    #[arg(long, value_enum, default_value_t = RoleArg::Worker)]
+    pub role: RoleArg,
+    /// Seconds until it expires; 30 days at most.
+    #[arg(long, default_value_t = 3600)]
+    pub ttl: u64,
+    /// Machines that may join with it.
+    #[arg(long, default_value_t = 5)]
+    pub uses: u32,
+    /// Take back every other token of this role.
+    #[arg(long)]
+    pub rotate: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JoinTokenCommand {
+    /// List the tokens, without their secrets.
+    #[command(after_help = "Examples:\n  trireme cluster join-token ls\n  \
+                            trireme cluster join-token ls -o json")]
+    Ls,
+    /// Take a token back: it lets nobody in any more.
+    #[command(after_help = "Examples:\n  trireme cluster join-token rm 1f3a5b7c\n  \
+                            trireme cluster join-token rm 1f3a5b7c -o json")]
+    Rm {
+        /// As listed.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Make a new CA. Nodes get new certificates by themselves; the old ones stay good for now.
+    #[command(after_help = "Examples:\n  trireme cluster ca rotate\n  \
+                            trireme cluster ca rotate -o json")]
+    Rotate,
+    /// Which CA signs, and which certificate each node uses.
+    #[command(after_help = "Examples:\n  trireme cluster ca status\n  \
+                            trireme cluster ca status -o json")]
+    Status,
+    /// Trust the old CA no longer. Refused while a node still uses a certificate of it.
+    #[command(after_help = "Examples:\n  trireme cluster ca finish\n  \
+                            trireme cluster ca finish --force")]
+    Finish {
+        /// Also then: such a node has to join anew.
+        #[arg(long)]
+        force: bool,
     },
 }
 

@@ -60,6 +60,10 @@ pub(crate) struct Coordinator {
     /// Serve the API without TLS off loopback too.
     #[arg(long)]
     pub insecure_http: bool,
+    /// How long the certificates that this coordinator signs are valid, in seconds; a year when
+    /// absent. Nodes renew theirs when two thirds are over.
+    #[arg(long)]
+    pub certificate_validity: Option<u64>,
     /// Stop when standard input ends: for a parent that must not leave processes behind.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,

@@ -1,10 +1,11 @@
 //! `trireme cluster`: init, status, join-token.
 
-use protocol::admin::{ClusterStatus, JoinTokenCreated, NewJoinToken};
+use protocol::admin::{ClusterStatus, JoinTokenCreated, JoinTokenView, List, NewJoinToken};
 use protocol::control::Role;
 
+use super::ca;
 use super::node::default_name;
-use crate::args::{ClusterCommand, ClusterInit, Global, RoleArg};
+use crate::args::{ClusterCommand, ClusterInit, Global, JoinToken, JoinTokenCommand, RoleArg};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -26,17 +27,36 @@ pub(crate) async fn run(
             }
             output.describe("Cluster", &status)
         }
-        ClusterCommand::JoinToken { role, ttl, uses } => {
-            let body = NewJoinToken { role: role.resolve(), ttl_seconds: ttl, uses };
-            let client = Client::new(global)?;
-            let created: JoinTokenCreated = client.post("/admin/v1/join-tokens", &body).await?;
+        ClusterCommand::JoinToken(args) => join_token(args, global, output).await,
+        ClusterCommand::Ca(command) => ca::run(command, global, output).await,
+    }
+}
+
+async fn join_token(args: JoinToken, global: &Global, output: &Output) -> Result<(), CliError> {
+    const PATH: &str = "/admin/v1/join-tokens";
+    let client = Client::new(global)?;
+    match args.command {
+        Some(JoinTokenCommand::Ls) => {
+            let tokens: List<JoinTokenView> = client.get(PATH).await?;
+            output.list(&tokens)
+        }
+        Some(JoinTokenCommand::Rm { id }) => {
+            let token: JoinTokenView = client.delete(&format!("{PATH}/{id}")).await?;
+            output.note(&format!("join token {} {}", token.id, token.state));
+            Ok(())
+        }
+        None => {
+            let (role, ttl_seconds) = (args.role.resolve(), args.ttl);
+            let body = NewJoinToken { role, ttl_seconds, uses: args.uses, rotate: args.rotate };
+            let created: JoinTokenCreated = client.post(PATH, &body).await?;
             if !output.for_people() {
                 return output.describe("JoinToken", &created);
             }
             output.text(&created.token);
-            let note = format!("{uses} uses, until {}. On each machine:", created.expires_at);
-            output.note(&note);
-            output.note(&format!("  trireme node join --role {} {}", role.name(), created.token));
+            let (uses, until) = (args.uses, &created.expires_at);
+            output.note(&format!("{uses} uses, until {until}. On each machine:"));
+            let role = args.role.name();
+            output.note(&format!("  trireme node join --role {role} {}", created.token));
             Ok(())
         }
     }

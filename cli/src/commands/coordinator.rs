@@ -1,6 +1,7 @@
 //! `trireme coordinator`: runs a coordinator until it is told to stop.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use crate::args::Coordinator;
 use crate::config_file::{self, CoordinatorFile};
@@ -21,6 +22,9 @@ pub(crate) async fn run(args: Coordinator) -> Result<(), CliError> {
         config.api_listen = resolve("--api-listen", &listen)?;
     }
     config.insecure_http = args.insecure_http || file.insecure_http.unwrap_or(false);
+    if let Some(seconds) = args.certificate_validity.or(file.certificate_validity) {
+        config.certificate_validity = Duration::from_secs(seconds);
+    }
     let stopped = shutdown::watch_for(args.stop_with_stdin)?;
     coordinator::run(config, stopped).await.map_err(|e| {
         let next = if e.next().is_empty() { "see the log above" } else { e.next() };

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod ca;
 mod chat;
 mod cluster;
 mod coordinator;

@@ -42,6 +42,11 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     worker::run(config, shutdown).await.map_err(|error| match error {
+        WorkerError::Duplicate { ref path, .. } => {
+            let next = format!("on one of the two: rm -r {} && trireme node join", path.display());
+            let what = "this machine has the identity of another one";
+            CliError::new(Exit::Precondition, what, error.to_string(), next)
+        }
         WorkerError::NotJoined | WorkerError::NoCoordinator | WorkerError::Removed => {
             let next =
                 "run `trireme node join TOKEN`, with a token of `trireme cluster join-token`";

@@ -156,6 +156,26 @@ impl Row for KeyView {
     }
 }
 
+impl Row for JoinTokenView {
+    fn columns(_wide: bool) -> Vec<&'static str> {
+        vec!["ID", "ROLE", "STATE", "USES LEFT", "EXPIRES"]
+    }
+
+    fn cells(&self, _wide: bool) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            self.role.name().to_owned(),
+            self.state.clone(),
+            self.uses_left.to_string(),
+            self.expires_at.clone(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+}
+
 impl Row for OperationView {
     fn columns(_wide: bool) -> Vec<&'static str> {
         vec!["OPERATION", "KIND", "SUBJECT", "STATE", "NOTE"]

@@ -2,9 +2,11 @@
 //! from its own copy of the state and its own heartbeats, changes through the leader.
 
 mod asker;
+mod ca;
 mod cluster;
 mod deployments;
 mod error;
+mod join_tokens;
 mod keys;
 mod models;
 mod nodes;
@@ -16,12 +18,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use protocol::identity::CaFingerprint;
+use protocol::transport::NodeTls;
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::asker::Asker;
 use self::error::AdminError;
+use crate::identity::Authority;
 use crate::nodes::WorkerRegistry;
 use crate::raft::{Consensus, wall_clock};
 use crate::reconcile::LiveView;
@@ -34,7 +37,9 @@ pub struct Admin {
     pub(crate) view: watch::Receiver<Arc<LiveView>>,
     /// Origin of the times in `view`.
     pub(crate) origin: Instant,
-    pub(crate) ca: CaFingerprint,
+    pub(crate) authority: Arc<Authority>,
+    /// To give a new CA to the other coordinators.
+    pub(crate) tls: NodeTls,
 }
 
 /// The routes, with their own description at `/admin/v1/openapi.json`; who may call them is the
@@ -50,6 +55,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
 fn routes() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .merge(cluster::routes())
+        .merge(join_tokens::routes())
+        .merge(ca::routes())
         .merge(nodes::routes())
         .merge(models::routes())
         .merge(deployments::routes())

@@ -1,25 +1,31 @@
 //! The control stream of a worker: registration first, then heartbeats in, commands out.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use protocol::control::{CoordinatorMessage, Registration, Role, WorkerMessage};
+use protocol::identity::CertificateFacts;
 use protocol::ids::NodeId;
 use protocol::rpc::{Envelope, control_server};
-use protocol::transport::grpc::require_role;
+use protocol::transport::grpc::{NodeConnectInfo, require_role};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::imports::Imports;
-use super::registry::{OUTGOING_MAX, WorkerRegistry};
+use super::registry::{Attached, OUTGOING_MAX, WorkerRegistry};
+use crate::identity::trust;
 use crate::raft::Consensus;
 use crate::reconcile::{Event, ReconcilerConfig};
+use crate::state::{Change, IdentityChange};
 
 /// From opening a stream to its `Register`.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Followers leave noting a certificate to the leader for this long.
+const NOTE_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(crate) struct AttachService {
@@ -39,6 +45,8 @@ impl control_server::Control for AttachService {
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let node = require_role(&request, Role::Worker)?.node;
+        let info = request.extensions().get::<NodeConnectInfo>();
+        let remote = info.map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |info| info.remote);
         let mut incoming = request.into_inner();
         let (outgoing, receiver) = mpsc::channel(OUTGOING_MAX);
         let stream = ReceiverStream::new(receiver).map(envelope);
@@ -53,7 +61,8 @@ impl control_server::Control for AttachService {
             let first = tokio::time::timeout(REGISTER_TIMEOUT, receive(&mut incoming)).await;
             match first {
                 Ok(Ok(WorkerMessage::Register(registration))) => {
-                    service.serve(node, registration, incoming, outgoing).await;
+                    let from = Attached { remote, instance: registration.instance.clone() };
+                    service.serve(node, from, registration, incoming, outgoing).await;
                 }
                 Ok(Ok(_)) => {
                     tracing::warn!(node = %node.short(), "the first message is not Register")
@@ -70,6 +79,7 @@ impl AttachService {
     async fn serve(
         &self,
         node: NodeId,
+        from: Attached,
         registration: Registration,
         mut incoming: Streaming<Envelope>,
         outgoing: mpsc::Sender<CoordinatorMessage>,
@@ -79,13 +89,32 @@ impl AttachService {
             tracing::info!(node = %node.short(), "not a member of the cluster");
             return;
         }
+        // A busy coordinator reads late what was said in time.
+        let patience = 2 * self.timing.failure_timeout;
+        let knows_trust = !from.instance.is_empty();
+        let attached = self.registry.attach(node, from.clone(), outgoing.clone(), patience);
+        let (generation, mut is_cut) = match attached {
+            Ok(attached) => attached,
+            Err(first) => {
+                let (node, remote) = (node.short(), from.remote);
+                tracing::warn!(%node, %remote, %first, "a second process of one identity: refused");
+                let _ =
+                    outgoing.try_send(CoordinatorMessage::Duplicate { address: first.to_string() });
+                return;
+            }
+        };
         let welcome = CoordinatorMessage::Welcome {
             cluster: self.consensus.state().cluster.clone(),
             heartbeat_interval_ms: self.timing.heartbeat.as_millis() as u64,
             failure_timeout_ms: self.timing.failure_timeout.as_millis() as u64,
         };
         let _ = outgoing.try_send(welcome);
-        let (generation, mut is_cut) = self.registry.attach(node, outgoing);
+        if knows_trust {
+            let _ = outgoing.try_send(CoordinatorMessage::Trust(trust(&self.consensus.state())));
+        }
+        // The registry holds the only sender: cutting the stream ends it.
+        drop(outgoing);
+        self.note_certificate(node, registration.certificate.clone());
         tracing::info!(node = %node.short(), name = registration.name, "worker attached");
         let registration = Box::new(registration);
         let mut open = self.deliver(Event::Registered { node, registration }).await;
@@ -95,7 +124,10 @@ impl AttachService {
                 _ = &mut is_cut => Err("it was cut".to_owned()),
             };
             match message {
-                Ok(message) => open = self.take(node, message).await,
+                Ok(message) => {
+                    self.registry.heard(node, generation);
+                    open = self.take(node, message).await;
+                }
                 Err(reason) => {
                     tracing::info!(node = %node.short(), reason, "control stream ended");
                     open = false;
@@ -120,7 +152,8 @@ impl AttachService {
                 let registration = Box::new(registration);
                 self.deliver(Event::Registered { node, registration }).await
             }
-            WorkerMessage::Heartbeat(heartbeat) => {
+            WorkerMessage::Heartbeat(mut heartbeat) => {
+                self.note_certificate(node, heartbeat.certificate.take());
                 self.deliver(Event::Heartbeat { node, heartbeat }).await
             }
             WorkerMessage::Link { peer, link } => {
@@ -131,6 +164,31 @@ impl AttachService {
                 true
             }
         }
+    }
+
+    /// Puts into the log which certificate a worker uses, where the log says otherwise. The leader
+    /// does it at once, the others a moment later, if it is still to be done.
+    fn note_certificate(&self, node: NodeId, certificate: Option<CertificateFacts>) {
+        let Some(certificate) = certificate else { return };
+        let consensus = Arc::clone(&self.consensus);
+        let is_known = move |consensus: &Consensus, certificate: &CertificateFacts| {
+            consensus.state().identity.certificates.get(&node) == Some(certificate)
+        };
+        if is_known(&consensus, &certificate) {
+            return;
+        }
+        tokio::spawn(async move {
+            if !consensus.status().is_leader {
+                tokio::time::sleep(NOTE_PAUSE).await;
+            }
+            if is_known(&consensus, &certificate) {
+                return;
+            }
+            let change = IdentityChange::RecordCertificate { node, certificate };
+            if let Err(error) = consensus.propose(Change::Identity(change)).await {
+                tracing::warn!(node = %node.short(), %error, "its certificate is not noted");
+            }
+        });
     }
 
     /// False once the driver is gone: the coordinator is shutting down.

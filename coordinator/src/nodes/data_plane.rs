@@ -8,14 +8,14 @@ use protocol::control::Role;
 use protocol::frame::{Frame, FrameKind};
 use protocol::ids::{Epoch, NodeId, ReplicaId};
 use protocol::stream::{StreamAnswer, StreamHello};
-use protocol::transport::{FrameReader, FrameWriter, QuicEndpoint, TransportError, peer_identity};
-use tokio::sync::Semaphore;
+use protocol::transport::{
+    Arrival, FrameReader, FrameWriter, QuicEndpoint, TransportError, peer_identity,
+};
 
 use super::registry::WorkerRegistry;
 use crate::raft::Consensus;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-const HANDSHAKES_MAX: usize = 64;
 /// From asking for a stream to the worker's answer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -101,17 +101,11 @@ pub(crate) async fn accept(
     registry: Arc<WorkerRegistry>,
     consensus: Arc<Consensus>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Some(incoming) = endpoint.accept().await {
-        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
-            incoming.refuse();
-            continue;
-        };
         let (registry, consensus) = (Arc::clone(&registry), Arc::clone(&consensus));
         tokio::spawn(async move {
             let remote = incoming.remote_address();
             let connected = shake_hands(incoming, &consensus).await;
-            drop(permit);
             match connected {
                 Ok((node, connection)) => hold(node, connection, &registry).await,
                 Err(reason) => tracing::warn!(%remote, reason, "data connection refused"),
@@ -121,11 +115,10 @@ pub(crate) async fn accept(
 }
 
 async fn shake_hands(
-    incoming: quinn::Incoming,
+    incoming: Arrival,
     consensus: &Consensus,
 ) -> Result<(NodeId, quinn::Connection), String> {
-    let connecting = incoming.accept().map_err(|e| e.to_string())?;
-    let connection = within(HANDSHAKE_TIMEOUT, connecting).await?.map_err(|e| e.to_string())?;
+    let connection = within(HANDSHAKE_TIMEOUT, incoming).await?.map_err(|e| e.to_string())?;
     let peer = peer_identity(&connection).map_err(|e| e.to_string())?;
     if peer.role != Role::Worker {
         return Err(format!("{peer} is not a worker"));
@@ -139,7 +132,10 @@ async fn shake_hands(
 
 async fn hold(node: NodeId, connection: quinn::Connection, registry: &WorkerRegistry) {
     tracing::debug!(node = %node.short(), "data connection");
-    registry.connected(node, connection.clone());
+    if !registry.connected(node, &connection) {
+        tracing::info!(node = %node.short(), "a second data connection is refused");
+        return;
+    }
     let reason = connection.closed().await;
     tracing::debug!(node = %node.short(), %reason, "data connection ended");
     registry.disconnected(node, &connection);

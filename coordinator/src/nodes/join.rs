@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use protocol::control::{JoinRequest, JoinResponse, Role};
-use protocol::identity::ClusterCa;
+use protocol::identity::CaFingerprint;
 use protocol::identity::join_token::secret_hash;
 use protocol::rpc::{Envelope, join_server};
 use tonic::{Request, Response, Status};
 
+use crate::identity::Authority;
 use crate::raft::{Consensus, ProposeError};
 use crate::state::{Actor, Change, RefusalCode};
 
 pub(crate) struct JoinService {
     pub(crate) consensus: Arc<Consensus>,
-    pub(crate) ca: Arc<ClusterCa>,
+    pub(crate) authority: Arc<Authority>,
 }
 
 #[tonic::async_trait]
@@ -29,8 +30,8 @@ impl join_server::Join for JoinService {
         }
         // Signed before it is admitted: a request that cannot be signed costs no use of the token.
         let signed = self
-            .ca
-            .sign_node(&asked.csr_pem, asked.role)
+            .authority
+            .sign(&asked.csr_pem, asked.role)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
         let node = signed.node;
         let change = Change::AdmitNode {
@@ -45,13 +46,16 @@ impl join_server::Join for JoinService {
         admitted.await.map_err(refused)?;
         tracing::info!(node = %node.short(), name = asked.name, role = asked.role.name(), "joined");
         let coordinator = asked.role == Role::Coordinator;
-        let state = self.consensus.state();
+        let (state, ca) = (self.consensus.state(), self.authority.signing());
+        if CaFingerprint::of_pem(&state.ca_pem).ok() != Some(ca.fingerprint()) {
+            return Err(Status::unavailable("the CA is changing: try again in a second"));
+        }
         let response = JoinResponse {
-            cluster: self.ca.cluster().to_owned(),
+            cluster: ca.cluster().to_owned(),
             node,
             certificate_pem: signed.certificate_pem,
             ca_pem: state.trusted_ca_pem(),
-            ca_key_pem: coordinator.then(|| self.ca.key_pem().to_string()),
+            ca_key_pem: coordinator.then(|| ca.key_pem().to_string()),
             recovery: state.identity.recovery.filter(|_| coordinator),
             coordinators: state.coordinators(),
         };

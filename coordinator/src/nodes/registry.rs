@@ -1,9 +1,11 @@
 //! The workers that are connected to this coordinator: control streams and QUIC connections.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use protocol::control::CoordinatorMessage;
+use protocol::control::{CoordinatorMessage, Trust};
 use protocol::ids::NodeId;
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,25 +27,78 @@ struct Workers {
 
 struct ControlStream {
     generation: u64,
+    from: Attached,
+    heard: Instant,
     outgoing: mpsc::Sender<CoordinatorMessage>,
     /// Dropped with the stream's entry: tells the task that reads it.
     _cut: oneshot::Sender<()>,
 }
 
+/// Who is at the other end of a control stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Attached {
+    pub(crate) remote: SocketAddr,
+    /// Drawn at the start of the process; empty where an earlier version runs.
+    pub(crate) instance: String,
+}
+
 impl WorkerRegistry {
     /// Notes a new control stream, in place of an older one, which ends: its generation, and what
-    /// resolves once the stream is cut from this side.
+    /// resolves once the stream is cut from this side. Where another process of the same identity
+    /// was heard within `patience`, the error is its address.
     pub(crate) fn attach(
         &self,
         node: NodeId,
+        from: Attached,
         outgoing: mpsc::Sender<CoordinatorMessage>,
-    ) -> (u64, oneshot::Receiver<()>) {
+        patience: Duration,
+    ) -> Result<(u64, oneshot::Receiver<()>), SocketAddr> {
         let (_cut, is_cut) = oneshot::channel();
         let mut workers = self.lock();
+        let is_other = |held: &&ControlStream| {
+            !from.instance.is_empty()
+                && !held.from.instance.is_empty()
+                && held.from.instance != from.instance
+                && held.heard.elapsed() < patience
+        };
+        if let Some(first) = workers.streams.get(&node).filter(is_other) {
+            return Err(first.from.remote);
+        }
         workers.last_generation += 1;
         let generation = workers.last_generation;
-        workers.streams.insert(node, ControlStream { generation, outgoing, _cut });
-        (generation, is_cut)
+        let heard = Instant::now();
+        let stream = ControlStream { generation, from, heard, outgoing, _cut };
+        workers.streams.insert(node, stream);
+        Ok((generation, is_cut))
+    }
+
+    /// The stream's worker said something.
+    pub(crate) fn heard(&self, node: NodeId, generation: u64) {
+        let mut workers = self.lock();
+        let stream = workers.streams.get_mut(&node).filter(|s| s.generation == generation);
+        if let Some(stream) = stream {
+            stream.heard = Instant::now();
+        }
+    }
+
+    /// Tells a node that it was removed, and ends all that it has open here.
+    pub(crate) fn cut(&self, node: NodeId) {
+        let mut workers = self.lock();
+        if let Some(stream) = workers.streams.remove(&node) {
+            let _ = stream.outgoing.try_send(CoordinatorMessage::Removed);
+        }
+        if let Some(connection) = workers.connections.remove(&node) {
+            connection.close(1u32.into(), b"removed from the cluster");
+        }
+    }
+
+    /// To every worker that says which process it is: earlier versions do not know the message.
+    pub(crate) fn send_trust(&self, trust: &Trust) {
+        let mut workers = self.lock();
+        workers.streams.retain(|_, stream| {
+            let message = CoordinatorMessage::Trust(trust.clone());
+            stream.from.instance.is_empty() || stream.outgoing.try_send(message).is_ok()
+        });
     }
 
     /// Ends every control stream and data connection: the coordinator is leaving.
@@ -81,11 +136,17 @@ impl WorkerRegistry {
         sent
     }
 
-    pub(crate) fn connected(&self, node: NodeId, connection: quinn::Connection) {
-        let older = self.lock().connections.insert(node, connection);
-        if let Some(older) = older {
-            older.close(0u32.into(), b"a newer connection took this one's place");
+    /// Takes the connection into use, unless an older one is alive: one that is not falls silent
+    /// within a second, and its node dials until then.
+    pub(crate) fn connected(&self, node: NodeId, connection: &quinn::Connection) -> bool {
+        let mut workers = self.lock();
+        let older = workers.connections.get(&node);
+        if older.is_some_and(|older| older.close_reason().is_none()) {
+            connection.close(0u32.into(), b"an older connection of this node is alive");
+            return false;
         }
+        workers.connections.insert(node, connection.clone());
+        true
     }
 
     /// Forgets a connection that ended, unless a newer one is there.

@@ -98,6 +98,8 @@ impl Cluster {
         let shards = self.alive.entry(node).or_default().clone();
         let member = &self.state.members[&node];
         let registration = Registration {
+            instance: String::new(),
+            certificate: None,
             name: member.name.clone(),
             profile: member.profile.clone().expect("registered before"),
             data_addresses: member.data_addresses.clone(),

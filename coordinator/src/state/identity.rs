@@ -30,6 +30,14 @@ pub struct CaRotation {
     pub started_at: Timestamp,
 }
 
+impl CaRotation {
+    pub(crate) fn under_way(&self) -> Refusal {
+        let message = format!("a change of the CA is under way since {}", self.started_at);
+        let hint = "see `trireme cluster ca status`, then `trireme cluster ca finish`";
+        Refusal::new(RefusalCode::Precondition, message, hint)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityChange {
@@ -110,9 +118,7 @@ impl State {
 
     fn rotate_ca(&mut self, ca_pem: String, vouched_pem: String) -> Result<Outcome, Refusal> {
         if let Some(rotation) = &self.identity.rotation {
-            let message = format!("a change of the CA is under way since {}", rotation.started_at);
-            let hint = "see `trireme cluster ca status`, then `trireme cluster ca finish`";
-            return Err(Refusal::new(RefusalCode::Precondition, message, hint));
+            return Err(rotation.under_way());
         }
         let previous_pem = std::mem::replace(&mut self.ca_pem, ca_pem);
         let started_at = self.clock;
@@ -142,5 +148,29 @@ impl State {
         }
         self.identity.rotation = None;
         Ok(Outcome::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotate(state: &mut State, ca: &str) -> Result<Outcome, Refusal> {
+        let (ca_pem, vouched_pem) = (format!("{ca}\n"), format!("{ca} vouched for\n"));
+        state.change_identity(IdentityChange::RotateCa { ca_pem, vouched_pem })
+    }
+
+    #[test]
+    fn while_the_ca_changes_both_are_trusted_and_no_other_change_begins() {
+        let mut state = State { ca_pem: "first\n".to_owned(), ..State::default() };
+        rotate(&mut state, "second").expect("the first change");
+        assert_eq!(state.trusted_ca_pem(), "second\nfirst\nsecond vouched for\n");
+        let refused = rotate(&mut state, "third").expect_err("one at a time");
+        assert!(refused.message.contains("under way"), "{refused:?}");
+        let current = CaFingerprint([2; 32]);
+        let finish = IdentityChange::FinishCaRotation { current, force: false };
+        state.change_identity(finish.clone()).expect("no member is behind");
+        assert_eq!(state.trusted_ca_pem(), "second\n");
+        assert!(state.change_identity(finish).is_err(), "it is over");
     }
 }

@@ -1,10 +1,10 @@
-//! The cluster as a whole, and join tokens.
+//! The cluster as a whole.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::DeploymentView;
-use crate::control::{CoordinatorAddress, Role};
+use crate::control::CoordinatorAddress;
 use crate::ids::NodeId;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,20 +20,4 @@ pub struct ClusterStatus {
     pub nodes: u32,
     pub nodes_ready: u32,
     pub deployments: Vec<DeploymentView>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct NewJoinToken {
-    pub role: Role,
-    pub ttl_seconds: u64,
-    pub uses: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct JoinTokenCreated {
-    /// Shown once; only its hash is kept.
-    pub token: String,
-    pub expires_at: String,
 }

@@ -1,6 +1,5 @@
 //! The identity folder of a data directory: `identity/{node.key,node.crt,ca.crt,ca-*.sealed}`.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -16,14 +15,13 @@ use super::certificate::{CertificateFacts, PeerIdentity};
 use super::durable_file::{self, PRIVATE, PUBLIC};
 use super::error::IdentityError;
 use super::node_key::NodeKey;
-use crate::control::CoordinatorAddress;
-use crate::ids::NodeId;
+use crate::control::{CoordinatorAddress, Trust};
 
 const NODE_KEY: &str = "node.key";
 const NODE_CERTIFICATE: &str = "node.crt";
 pub(super) const CA_CERTIFICATE: &str = "ca.crt";
 const COORDINATORS: &str = "coordinators.json";
-const REVOKED: &str = "revoked.json";
+const TRUST: &str = "trust.json";
 
 /// A member's own identity: enough to speak to every other node.
 #[derive(Clone)]
@@ -135,14 +133,14 @@ impl IdentityStore {
         self.write_json(COORDINATORS, &list)
     }
 
-    /// Nodes that were removed, as last heard of: they are refused also before a coordinator is
-    /// reached.
-    pub fn revoked(&self) -> Result<BTreeSet<NodeId>, IdentityError> {
-        self.read_json(REVOKED).map(Option::unwrap_or_default)
+    /// Whom to trust, as last heard of: removed nodes are refused also before a coordinator is
+    /// reached, and one that reads an old log again does not trust what is no longer trusted.
+    pub fn trust(&self) -> Result<Trust, IdentityError> {
+        self.read_json(TRUST).map(Option::unwrap_or_default)
     }
 
-    pub fn save_revoked(&self, nodes: &BTreeSet<NodeId>) -> Result<(), IdentityError> {
-        self.write_json(REVOKED, nodes)
+    pub fn save_trust(&self, trust: &Trust) -> Result<(), IdentityError> {
+        self.write_json(TRUST, trust)
     }
 
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, IdentityError> {

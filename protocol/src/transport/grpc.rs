@@ -12,21 +12,23 @@ use rustls::{CertificateError, OtherError};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status};
 
+use super::doorkeeper::{Doorkeeper, Stranger, StrangerLimits};
 use super::error::TransportError;
+use super::tls::{ClientCertificate, GRPC_ALPN, NodeTls};
 use crate::control::Role;
 use crate::identity::PeerIdentity;
 
-/// Handshakes under way at once; more wait in the kernel's queue.
-const HANDSHAKES_MAX: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const ACCEPTED_MAX: usize = 32;
+/// Whoever shows no certificate may stay this long: enough to join.
+const GUEST_TIME: Duration = Duration::from_secs(30);
 
 /// Where a request came from; in the extensions of every request served over `NodeStreams`.
 #[derive(Clone, Debug)]
@@ -41,21 +43,25 @@ pub type NodeStreams = ReceiverStream<io::Result<NodeStream>>;
 
 /// Accepts TLS connections on `listener` until the returned stream is dropped. A client that does
 /// not shake hands (plaintext, foreign certificate, silence) is logged and disturbs nobody.
-pub fn accept(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> NodeStreams {
+pub fn accept(
+    listener: TcpListener,
+    tls: &NodeTls,
+    clients: ClientCertificate,
+) -> Result<NodeStreams, TransportError> {
     let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    tokio::spawn(accept_loop(listener, TlsAcceptor::from(config), handshakes, sender));
-    ReceiverStream::new(receiver)
+    let acceptor = TlsAcceptor::from(Arc::new(tls.server(clients, GRPC_ALPN)?));
+    tokio::spawn(accept_loop(listener, acceptor, tls.clone(), sender));
+    Ok(ReceiverStream::new(receiver))
 }
 
 async fn accept_loop(
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    handshakes: Arc<Semaphore>,
+    tls: NodeTls,
     accepted: mpsc::Sender<io::Result<NodeStream>>,
 ) {
+    let door = Doorkeeper::new("node", StrangerLimits::default());
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         let connection = tokio::select! {
             connection = listener.accept() => connection,
             () = accepted.closed() => return,
@@ -69,13 +75,21 @@ async fn accept_loop(
                 continue;
             }
         };
-        let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
+        let (acceptor, accepted, tls) = (acceptor.clone(), accepted.clone(), tls.clone());
+        let mut stranger = door.admit(remote.ip());
         tokio::spawn(async move {
-            match handshake(acceptor, stream, remote).await {
-                Ok(stream) => drop(accepted.send(Ok(stream)).await),
+            let shaken = tokio::select! {
+                shaken = handshake(acceptor, stream, remote) => shaken,
+                // Logged by the doorkeeper, who counts them.
+                () = stranger.shown_out() => return,
+            };
+            match shaken {
+                Ok((stream, info)) => {
+                    let stream = NodeStream::new(stream, info, tls, stranger);
+                    drop(accepted.send(Ok(stream)).await);
+                }
                 Err(reason) => tracing::warn!(%remote, %reason, "node connection refused"),
             }
-            drop(permit);
         });
     }
 }
@@ -84,25 +98,49 @@ async fn handshake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     remote: SocketAddr,
-) -> Result<NodeStream, TransportError> {
+) -> Result<(server::TlsStream<TcpStream>, NodeConnectInfo), TransportError> {
     stream.set_nodelay(true)?;
     let (address, after) = (remote.to_string(), HANDSHAKE_TIMEOUT);
     let stream = tokio::time::timeout(after, acceptor.accept(stream))
         .await
         .map_err(|_| TransportError::TimedOut { address, after })?
-        .map_err(handshake_error)?;
+        .map_err(|error| handshake_error(remote, error))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = certificate.map(PeerIdentity::from_certificate).transpose()?;
-    Ok(NodeStream { stream, info: NodeConnectInfo { remote, peer } })
+    Ok((stream, NodeConnectInfo { remote, peer }))
 }
 
-fn handshake_error(error: io::Error) -> TransportError {
-    match tls_cause(&error) {
+/// In words that say what the other side is, where TLS itself speaks of messages.
+fn handshake_error(remote: SocketAddr, error: io::Error) -> TransportError {
+    let reason = match tls_cause(&error) {
         Some(rustls::Error::AlertReceived(alert)) => {
-            TransportError::RefusedByPeer { alert: format!("{alert:?}") }
+            return TransportError::RefusedByPeer { alert: format!("{alert:?}") };
         }
-        _ => error.into(),
+        Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
+        Some(rustls::Error::PeerIncompatible(reason)) => {
+            format!("it offers no TLS 1.3: {reason:?}")
+        }
+        Some(rustls::Error::NoCertificatesPresented) => "it shows no certificate".to_owned(),
+        Some(rustls::Error::InvalidCertificate(CertificateError::Revoked)) => {
+            "its node was removed from the cluster".to_owned()
+        }
+        Some(reason) => reason.to_string(),
+        None => return error.into(),
+    };
+    TransportError::NotTrusted { address: remote.to_string(), reason }
+}
+
+/// Whether a call failed because the server knows this node as removed.
+pub fn says_removed(status: &Status) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(status);
+    let alert = format!("{:?}", rustls::AlertDescription::CertificateRevoked);
+    while let Some(error) = cause {
+        if error.to_string().contains(&alert) {
+            return true;
+        }
+        cause = error.source();
     }
+    false
 }
 
 fn tls_cause(error: &io::Error) -> Option<&rustls::Error> {
@@ -113,6 +151,40 @@ fn tls_cause(error: &io::Error) -> Option<&rustls::Error> {
 pub struct NodeStream {
     stream: server::TlsStream<TcpStream>,
     info: NodeConnectInfo,
+    tls: NodeTls,
+    /// Where it shows no certificate.
+    guest: Option<Guest>,
+}
+
+/// A stranger that may stay for a while.
+struct Guest {
+    stranger: Stranger,
+    time: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl NodeStream {
+    fn new(
+        stream: server::TlsStream<TcpStream>,
+        info: NodeConnectInfo,
+        tls: NodeTls,
+        stranger: Stranger,
+    ) -> Self {
+        let time = Box::pin(tokio::time::sleep(GUEST_TIME));
+        let guest = info.peer.is_none().then_some(Guest { stranger, time });
+        Self { stream, info, tls, guest }
+    }
+
+    /// Why nothing more is read, if so.
+    fn over(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
+        let peer = self.info.peer.as_ref();
+        if peer.is_some_and(|peer| self.tls.is_revoked(peer.node)) {
+            return Some(io::Error::new(io::ErrorKind::PermissionDenied, "the node was removed"));
+        }
+        let guest = self.guest.as_mut()?;
+        let over = guest.time.as_mut().poll(context).is_ready();
+        (over || guest.stranger.poll_shown_out(context))
+            .then(|| io::Error::new(io::ErrorKind::TimedOut, "a guest stayed too long"))
+    }
 }
 
 impl Connected for NodeStream {
@@ -123,14 +195,20 @@ impl Connected for NodeStream {
     }
 }
 
+/// The caller, a member of whatever role.
+// tonic's own error type is large, and its handlers return it as it is.
+#[allow(clippy::result_large_err)]
+pub fn require_peer<T>(request: &Request<T>) -> Result<PeerIdentity, Status> {
+    let info = request.extensions().get::<NodeConnectInfo>();
+    info.and_then(|info| info.peer.clone())
+        .ok_or_else(|| Status::unauthenticated("this call needs a node certificate: join first"))
+}
+
 /// The caller, which must have `role`; `PermissionDenied` says what is missing.
 // tonic's own error type is large, and its handlers return it as it is.
 #[allow(clippy::result_large_err)]
 pub fn require_role<T>(request: &Request<T>, role: Role) -> Result<PeerIdentity, Status> {
-    let info = request.extensions().get::<NodeConnectInfo>();
-    let Some(peer) = info.and_then(|info| info.peer.clone()) else {
-        return Err(Status::unauthenticated("this call needs a node certificate: join first"));
-    };
+    let peer = require_peer(request)?;
     if peer.role != role {
         let (found, wanted) = (peer.role.name(), role.name());
         let message = format!("this call is for a {wanted}, the certificate says {found}");
@@ -236,6 +314,9 @@ impl AsyncRead for NodeStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(error) = self.over(context) {
+            return Poll::Ready(Err(error));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

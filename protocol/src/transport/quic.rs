@@ -1,6 +1,7 @@
 //! The QUIC data plane: one UDP endpoint per node that both dials and accepts, mutual TLS inside.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rustls_pki_types::CertificateDer;
 
+use super::doorkeeper::{Doorkeeper, Stranger, StrangerLimits};
 use super::error::TransportError;
 use super::tls::{ClientCertificate, NodeTls, QUIC_ALPN};
 use crate::identity::PeerIdentity;
@@ -17,6 +19,8 @@ use crate::ids::NodeId;
 /// 6,500 whole bursts are lost. Discovery only climbs as far as the path allows (loopback, jumbo
 /// frames); a 16 KiB hop on loopback falls from 48 to 31 us.
 const DATAGRAM_BYTES_MAX: u16 = 6_500;
+/// Unfinished handshakes from which on addresses are checked before any work is done for them.
+const PROOF_ABOVE: usize = 32;
 /// The server name of every dial; certificates are checked by node id instead.
 const SERVER_NAME: &str = "trireme";
 
@@ -54,6 +58,34 @@ pub struct QuicEndpoint {
     tls: NodeTls,
     transport: Arc<TransportConfig>,
     settings: QuicSettings,
+    door: Doorkeeper,
+}
+
+/// A dial from outside, not yet shaken hands with: awaiting it does that.
+pub struct Arrival {
+    incoming: quinn::Incoming,
+    stranger: Stranger,
+}
+
+impl Arrival {
+    pub fn remote_address(&self) -> SocketAddr {
+        self.incoming.remote_address()
+    }
+}
+
+impl IntoFuture for Arrival {
+    type Output = Result<quinn::Connection, quinn::ConnectionError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { incoming, mut stranger } = self;
+        Box::pin(async move {
+            tokio::select! {
+                shaken = incoming.into_future() => shaken,
+                () = stranger.shown_out() => Err(quinn::ConnectionError::LocallyClosed),
+            }
+        })
+    }
 }
 
 impl QuicEndpoint {
@@ -87,7 +119,8 @@ impl QuicEndpoint {
         })?;
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = quinn::Endpoint::new(config, Some(server), socket, runtime)?;
-        Ok(Self { endpoint, tls, transport, settings })
+        let door = Doorkeeper::new("QUIC", StrangerLimits::default());
+        Ok(Self { endpoint, tls, transport, settings, door })
     }
 
     pub fn tls(&self) -> &NodeTls {
@@ -99,8 +132,19 @@ impl QuicEndpoint {
     }
 
     /// The next dial from outside, not yet shaken hands with; `None` once the endpoint is closed.
-    pub async fn accept(&self) -> Option<quinn::Incoming> {
-        self.endpoint.accept().await
+    pub async fn accept(&self) -> Option<Arrival> {
+        loop {
+            let incoming = self.endpoint.accept().await?;
+            // While there are many, an address must prove that it receives what is sent to it.
+            let many = self.door.unfinished() >= PROOF_ABOVE;
+            if many && !incoming.remote_address_validated() && incoming.may_retry() {
+                // Fails only where it may not be asked.
+                let _ = incoming.retry();
+                continue;
+            }
+            let stranger = self.door.admit(incoming.remote_address().ip());
+            return Some(Arrival { incoming, stranger });
+        }
     }
 
     /// Dials `address`; fails when the node there is not `expected`.

@@ -72,8 +72,7 @@ async fn quic_pair(
 async fn serve_grpc(tls: &NodeTls, clients: ClientCertificate) -> (String, NodeStreams) {
     let listener = TcpListener::bind(loopback()).await.expect("bound");
     let address = listener.local_addr().expect("bound").to_string();
-    let config = tls.server(clients, GRPC_ALPN).expect("usable");
-    (address, grpc::accept(listener, Arc::new(config)))
+    (address, grpc::accept(listener, tls, clients).expect("usable"))
 }
 
 fn target(address: &str, tls: rustls::ClientConfig) -> GrpcTarget {
@@ -228,4 +227,60 @@ async fn a_stream_that_ends_inside_a_frame_or_holds_rubbish_is_an_error() {
         let TransportError::Protocol(error) = error else { panic!("{error}") };
         assert_eq!(matches!(error, ProtocolError::Truncated), truncated, "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_removed_node_is_refused_in_both_directions_by_what_was_made_before_too() {
+    let ca = lab();
+    let (server, client) = (node(&ca, Role::Coordinator), node(&ca, Role::Worker));
+    let (address, _streams) = serve_grpc(&server, ClientCertificate::Required).await;
+    let target = target(&address, client.client(None, GRPC_ALPN).expect("usable"));
+    assert!(!refused_after_handshake(&target).await, "a member");
+    server.revoke([client.own().node].into());
+    assert!(refused_after_handshake(&target).await, "removed");
+    server.revoke([].into());
+    assert!(!refused_after_handshake(&target).await, "joined again");
+    client.revoke([server.own().node].into());
+    let refused = target.dial().await;
+    assert!(matches!(refused, Err(TransportError::NotTrusted { .. })), "{refused:?}");
+}
+
+/// A node whose certificate is of `signer` and that trusts the CAs of `trusted_pem`.
+fn node_trusting(signer: &ClusterCa, trusted_pem: &str) -> (NodeKey, Identity) {
+    let key = NodeKey::generate().expect("key");
+    let csr = key.signing_request().expect("request");
+    let signed = signer.sign_node(&csr, Role::Coordinator).expect("signed");
+    let identity = Identity::new(&key, signed.certificate_pem, trusted_pem.into()).expect("fits");
+    (key, identity)
+}
+
+#[tokio::test]
+async fn while_the_ca_changes_nodes_and_tokens_of_both_sides_are_good_and_then_only_the_new() {
+    let (old, new) = (lab(), lab());
+    let vouched = new.vouched_for_by(&old).expect("signed");
+    let both = [new.certificate_pem(), old.certificate_pem(), &vouched].concat();
+    // One that has not heard of the change, and one that is through with it.
+    let behind = NodeTls::new(&node_trusting(&old, old.certificate_pem()).1).expect("usable");
+    let (_, identity) = node_trusting(&new, &both);
+    let ahead = NodeTls::new(&identity).expect("usable");
+    for (from, to) in [(&behind, &ahead), (&ahead, &behind)] {
+        let (dialled, accepted) = quic_pair(from, to, Some(to.own().node)).await;
+        assert!(dialled.is_ok() && accepted.is_ok(), "{dialled:?} {accepted:?}");
+    }
+    let (address, _streams) = serve_grpc(&ahead, ClientCertificate::Optional).await;
+    for token in [old.fingerprint(), new.fingerprint()] {
+        let joiner = tls::joining_client(token).expect("usable");
+        target(&address, joiner).dial().await.expect("let in");
+    }
+    let facts = identity.certificate().expect("readable");
+    assert_eq!(facts.ca, Some(new.fingerprint()));
+
+    ahead.replace(&Identity { ca_pem: new.certificate_pem().into(), ..identity }).expect("usable");
+    for (from, to) in [(&behind, &ahead), (&ahead, &behind)] {
+        let (dialled, accepted) = quic_pair(from, to, None).await;
+        assert!(dialled.is_err() || accepted.is_err(), "the old CA is gone");
+    }
+    let late = tls::joining_client(old.fingerprint()).expect("usable");
+    let refused = target(&address, late).dial().await.expect_err("the old CA is gone");
+    assert!(refused.to_string().contains("another cluster"), "{refused}");
 }

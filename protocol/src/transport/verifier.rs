@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError,
     PeerIncompatible, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::credentials::Current;
 use crate::identity::{CaFingerprint, IdentityError, PeerIdentity};
 use crate::ids::NodeId;
 
@@ -29,7 +30,7 @@ pub(super) struct NodeServerVerifier {
 #[derive(Debug)]
 pub(super) enum Trust {
     /// A node of `cluster`, and that very node where the caller knows it.
-    Member { roots: Arc<RootCertStore>, cluster: String, expected: Option<NodeId> },
+    Member { current: Arc<Current>, cluster: String, expected: Option<NodeId> },
     /// Before joining: a node whose chain holds the CA that the join token pins.
     PinnedCa(CaFingerprint),
 }
@@ -37,8 +38,9 @@ pub(super) enum Trust {
 /// Checks a client: a node of `cluster`; none at all only where `mandatory` is off.
 #[derive(Debug)]
 pub(super) struct NodeClientVerifier {
-    chain: Arc<dyn ClientCertVerifier>,
-    cluster: String,
+    pub(super) current: Arc<Current>,
+    pub(super) cluster: String,
+    pub(super) mandatory: bool,
 }
 
 #[derive(thiserror::Error)]
@@ -62,24 +64,12 @@ impl fmt::Debug for Refusal {
     }
 }
 
-impl NodeClientVerifier {
-    pub(super) fn new(
-        roots: Arc<RootCertStore>,
-        provider: Arc<CryptoProvider>,
-        cluster: String,
-        mandatory: bool,
-    ) -> Result<Self, Error> {
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
-        let builder = if mandatory { builder } else { builder.allow_unauthenticated() };
-        let chain = builder.build().map_err(|error| Error::General(error.to_string()))?;
-        Ok(Self { chain, cluster })
-    }
-}
-
 impl Trust {
     fn roots(&self, chain: &[CertificateDer<'_>]) -> Result<Arc<RootCertStore>, Error> {
         let fingerprint = match self {
-            Self::Member { roots, .. } => return Ok(Arc::clone(roots)),
+            Self::Member { current, .. } => {
+                return Ok(Arc::clone(&current.credentials().roots));
+            }
             Self::PinnedCa(fingerprint) => fingerprint,
         };
         let ca = chain.iter().find(|certificate| CaFingerprint::of(certificate) == *fingerprint);
@@ -89,11 +79,11 @@ impl Trust {
     }
 
     fn check_node(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        let Self::Member { cluster, expected, .. } = self else {
+        let Self::Member { current, cluster, expected } = self else {
             let node = PeerIdentity::from_certificate(certificate);
             return node.map(|_| ()).map_err(|error| refused(error.into()));
         };
-        let peer = node_of(certificate, cluster)?;
+        let peer = node_of(certificate, cluster, current)?;
         match expected {
             Some(expected) if *expected != peer.node => {
                 let (found, expected) = (peer.node.short(), expected.short());
@@ -116,8 +106,8 @@ impl ServerCertVerifier for NodeServerVerifier {
         let roots = self.trust.roots(intermediates)?;
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
-        // The chain is node and CA, so nothing stands between them.
-        verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)
+        // While the CA changes, the old one vouches for the new one in between.
+        verify_server_cert_signed_by_trust_anchor(&parsed, &roots, intermediates, now, algorithms)
             .map_err(by_cluster)?;
         self.trust.check_node(end_entity)?;
         Ok(ServerCertVerified::assertion())
@@ -148,11 +138,12 @@ impl ServerCertVerifier for NodeServerVerifier {
 
 impl ClientCertVerifier for NodeClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.chain.client_auth_mandatory()
+        self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        // Every node has one certificate: no choice to be helped with.
+        &[]
     }
 
     fn verify_client_cert(
@@ -161,9 +152,10 @@ impl ClientCertVerifier for NodeClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.chain.verify_client_cert(end_entity, intermediates, now);
+        let credentials = self.current.credentials();
+        let verified = credentials.clients.verify_client_cert(end_entity, intermediates, now);
         let verified = verified.map_err(by_cluster)?;
-        node_of(end_entity, &self.cluster)?;
+        node_of(end_entity, &self.cluster, &self.current)?;
         Ok(verified)
     }
 
@@ -182,20 +174,30 @@ impl ClientCertVerifier for NodeClientVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.current.provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        self.current.provider().signature_verification_algorithms.supported_schemes()
     }
 }
 
-fn node_of(certificate: &CertificateDer<'_>, cluster: &str) -> Result<PeerIdentity, Error> {
+fn node_of(
+    certificate: &CertificateDer<'_>,
+    cluster: &str,
+    current: &Current,
+) -> Result<PeerIdentity, Error> {
     let peer =
         PeerIdentity::from_certificate(certificate).map_err(|error| refused(error.into()))?;
     if peer.cluster != cluster {
         let expected = cluster.to_owned();
         return Err(refused(Refusal::OtherCluster { found: peer.cluster, expected }));
+    }
+    if current.is_revoked(peer.node) {
+        // The other side is told by an alert of its own, and so knows that it was removed.
+        tracing::warn!(%peer, "refused: this node was removed from the cluster");
+        return Err(Error::InvalidCertificate(CertificateError::Revoked));
     }
     Ok(peer)
 }

@@ -18,11 +18,13 @@ pub struct ClusterOptions {
     pub workers: usize,
     /// As `--memory-limit` takes it.
     pub memory_limit: Option<String>,
+    /// More arguments of every coordinator.
+    pub coordinator_arguments: Vec<String>,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { coordinators: 1, workers: 3, memory_limit: None }
+        Self { coordinators: 1, workers: 3, memory_limit: None, coordinator_arguments: Vec::new() }
     }
 }
 
@@ -30,13 +32,21 @@ pub struct Cluster {
     pub coordinators: Vec<NodeProcess>,
     pub workers: Vec<NodeProcess>,
     apis: Vec<Api>,
+    coordinator_arguments: Vec<String>,
     folder: tempfile::TempDir,
 }
 
 impl Cluster {
     pub async fn start(options: &ClusterOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut cluster = Self { coordinators: vec![], workers: vec![], apis: vec![], folder };
+        let coordinator_arguments = options.coordinator_arguments.clone();
+        let mut cluster = Self {
+            coordinators: vec![],
+            workers: vec![],
+            apis: vec![],
+            coordinator_arguments,
+            folder,
+        };
         cluster.first_coordinator().await;
         for _ in 1..options.coordinators {
             cluster.add_coordinator().await;
@@ -63,6 +73,20 @@ impl Cluster {
     /// The API of the coordinator with this index.
     pub fn api(&self, coordinator: usize) -> &Api {
         &self.apis[coordinator]
+    }
+
+    /// Where the coordinator with this index listens to nodes, on TCP and UDP.
+    pub fn node_address(&self, coordinator: usize) -> String {
+        self.coordinators[coordinator].option("--listen")
+    }
+
+    pub fn api_address(&self, coordinator: usize) -> String {
+        self.coordinators[coordinator].option("--api-listen")
+    }
+
+    /// Where the worker with this index listens to nodes, on UDP and TCP.
+    pub fn worker_address(&self, worker: usize) -> String {
+        self.workers[worker].option("--listen")
     }
 
     pub async fn add_worker(&mut self, memory_limit: Option<&str>) {
@@ -212,6 +236,7 @@ impl Cluster {
         let arguments = ["coordinator", "--data-dir", data_dir, "--listen", listen];
         let mut arguments = strings(&arguments);
         arguments.extend(strings(&["--api-listen", api]));
+        arguments.extend(self.coordinator_arguments.clone());
         self.coordinators.push(NodeProcess::start(name, arguments, self.folder.path()));
         self.apis.push(Api::new(format!("http://{api}")));
         let api = self.apis[self.apis.len() - 1].clone();

@@ -36,6 +36,12 @@ impl NodeProcess {
         self.child = Some(child);
     }
 
+    /// The value that follows `name` on its command line.
+    pub fn option(&self, name: &str) -> String {
+        let at = self.arguments.iter().position(|argument| argument == name).expect("the option");
+        self.arguments[at + 1].clone()
+    }
+
     pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
@@ -69,6 +75,20 @@ impl NodeProcess {
         }
         let _ = child.kill();
         let _ = child.wait();
+        None
+    }
+
+    /// The exit code, if it has ended by itself within `limit`.
+    pub fn ended_within(&mut self, limit: Duration) -> Option<i32> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            let ended = self.child.as_mut().expect("started").try_wait().expect("wait");
+            if let Some(status) = ended {
+                self.child = None;
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         None
     }
 

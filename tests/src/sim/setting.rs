@@ -87,6 +87,8 @@ pub(super) fn registration(index: usize, shards: Vec<ShardStatus>) -> Registrati
         links: BTreeMap::new(),
     };
     Registration {
+        instance: String::new(),
+        certificate: None,
         name: format!("worker-{index}"),
         profile,
         data_addresses: vec![format!("worker-{index}:7443")],

@@ -11,6 +11,7 @@ use std::time::Duration;
 use protocol::control::{
     CommandProgress, CoordinatorAddress, CoordinatorMessage, Registration, WorkerMessage,
 };
+use protocol::identity::CertificateFacts;
 use protocol::ids::NodeId;
 use protocol::shard::{ReplicaLoad, ShardStatus};
 use protocol::transport::NodeTls;
@@ -63,6 +64,9 @@ struct Shared {
     inbound: mpsc::Sender<Inbound>,
     outbound: broadcast::Sender<WorkerMessage>,
     ends: Arc<Mutex<VecDeque<WorkerMessage>>>,
+    certificate: watch::Receiver<Option<CertificateFacts>>,
+    /// Sessions that a coordinator has welcomed.
+    attached: Arc<watch::Sender<usize>>,
 }
 
 /// The driver's end of all control streams. Dropping it ends them.
@@ -70,6 +74,7 @@ pub(crate) struct ControlLink {
     pub(crate) inbound: mpsc::Receiver<Inbound>,
     snapshot: watch::Sender<Snapshot>,
     coordinators: watch::Sender<Vec<CoordinatorAddress>>,
+    attached: watch::Receiver<usize>,
     reporter: Reporter,
 }
 
@@ -87,11 +92,13 @@ impl ControlLink {
         timeouts: &crate::config::Timeouts,
         coordinators: Vec<CoordinatorAddress>,
         snapshot: Snapshot,
+        certificate: watch::Receiver<Option<CertificateFacts>>,
     ) -> Result<Self, WorkerError> {
         let (inbound_sender, inbound) = mpsc::channel(INBOUND_MAX);
         let (outbound, _) = broadcast::channel(OUTBOUND_MAX);
         let (snapshot, snapshots) = watch::channel(snapshot);
         let (coordinators, lists) = watch::channel(coordinators);
+        let (welcomed, attached) = watch::channel(0);
         let ends = Arc::default();
         let reporter = Reporter { outbound: outbound.clone(), ends: Arc::clone(&ends) };
         let shared = Shared {
@@ -103,9 +110,11 @@ impl ControlLink {
             inbound: inbound_sender,
             outbound,
             ends,
+            certificate,
+            attached: Arc::new(welcomed),
         };
         supervisor::start_thread(shared, lists)?;
-        Ok(Self { inbound, snapshot, coordinators, reporter })
+        Ok(Self { inbound, snapshot, coordinators, attached, reporter })
     }
 
     pub(crate) fn publish(&self, snapshot: Snapshot) {
@@ -119,6 +128,11 @@ impl ControlLink {
     /// For those that follow the list of coordinators.
     pub(crate) fn coordinators(&self) -> watch::Receiver<Vec<CoordinatorAddress>> {
         self.coordinators.subscribe()
+    }
+
+    /// How many coordinators have this process attached.
+    pub(crate) fn attached(&self) -> watch::Receiver<usize> {
+        self.attached.clone()
     }
 
     pub(crate) fn reporter(&self) -> Reporter {

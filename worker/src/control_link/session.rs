@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use protocol::ProtocolError;
 use protocol::control::{CoordinatorAddress, CoordinatorMessage, Heartbeat, WorkerMessage};
+use protocol::identity::CertificateFacts;
 use protocol::ids::NodeId;
 use protocol::rpc::control_client::ControlClient;
 use protocol::rpc::{ENVELOPE_BYTES_MAX, Envelope};
 use protocol::transport::GrpcTarget;
+use protocol::transport::grpc::says_removed;
 use protocol::transport::tls::GRPC_ALPN;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -25,13 +28,43 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(10);
 /// Messages queued for one coordinator; more means that it does not read.
 const OUT_QUEUE: usize = 64;
 
+/// Why a session ended, where the coordinator did not just close it.
+pub(super) enum End {
+    /// Another process of this identity is attached, from there.
+    Duplicate {
+        address: String,
+    },
+    /// The coordinator refuses this node for good.
+    Removed,
+    Broken(WorkerError),
+}
+
+impl From<WorkerError> for End {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Removed => Self::Removed,
+            other => Self::Broken(other),
+        }
+    }
+}
+
+impl From<ProtocolError> for End {
+    fn from(error: ProtocolError) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
 /// Returns when the coordinator closes the stream; errors say what broke.
-pub(super) async fn run(
-    shared: &Shared,
-    coordinator: &CoordinatorAddress,
-) -> Result<(), WorkerError> {
+pub(super) async fn run(shared: &Shared, coordinator: &CoordinatorAddress) -> Result<(), End> {
     let (out, queue) = mpsc::channel::<Envelope>(OUT_QUEUE);
-    let mut link = Link { shared: shared.clone(), out, sequence: 0, received: BTreeMap::new() };
+    let mut link = Link {
+        shared: shared.clone(),
+        out,
+        sequence: 0,
+        received: BTreeMap::new(),
+        certificate: None,
+        welcomed: Welcomed { attached: Arc::clone(&shared.attached), counted: false },
+    };
     let snapshot = link.shared.snapshot.borrow_and_update().clone();
     let mut urgent = snapshot.urgent;
     let mut outbound = shared.outbound.subscribe();
@@ -41,12 +74,16 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             message = inbound.message() => {
-                let message = message.map_err(|status| rpc(coordinator, &status))?;
+                let message = message.map_err(|status| refused(coordinator, &status))?;
                 let Some(envelope) = message else { return Ok(()) };
                 let message: CoordinatorMessage = envelope.unpack("CoordinatorMessage")?;
                 if let CoordinatorMessage::Welcome { heartbeat_interval_ms, .. } = &message {
                     let asked = Duration::from_millis(*heartbeat_interval_ms);
                     beat = interval(asked.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX));
+                    link.welcomed.count();
+                }
+                if let CoordinatorMessage::Duplicate { address } = message {
+                    return Err(End::Duplicate { address });
                 }
                 let inbound = Inbound { from: coordinator.node, message };
                 if shared.inbound.send(inbound).await.is_err() {
@@ -93,7 +130,29 @@ async fn attach(
     let attached =
         tokio::time::timeout(shared.dial_timeout, client.attach(ReceiverStream::new(queue)));
     let attached = attached.await.map_err(|_| rpc(coordinator, &"it did not answer in time"))?;
-    Ok(attached.map_err(|status| rpc(coordinator, &status))?.into_inner())
+    Ok(attached.map_err(|status| refused(coordinator, &status))?.into_inner())
+}
+
+/// Counts a session among those that are attached, until it ends.
+struct Welcomed {
+    attached: Arc<watch::Sender<usize>>,
+    counted: bool,
+}
+
+impl Welcomed {
+    fn count(&mut self) {
+        if !std::mem::replace(&mut self.counted, true) {
+            self.attached.send_modify(|sessions| *sessions += 1);
+        }
+    }
+}
+
+impl Drop for Welcomed {
+    fn drop(&mut self) {
+        if self.counted {
+            self.attached.send_modify(|sessions| *sessions -= 1);
+        }
+    }
 }
 
 /// The sending half of a session.
@@ -103,12 +162,17 @@ struct Link {
     sequence: u64,
     /// Datagrams received from each peer at the last heartbeat.
     received: BTreeMap<NodeId, u64>,
+    /// As told last.
+    certificate: Option<CertificateFacts>,
+    welcomed: Welcomed,
 }
 
 impl Link {
     fn register(&mut self, snapshot: Snapshot) -> Result<(), WorkerError> {
         let mut registration = snapshot.registration;
         registration.shards = snapshot.shards;
+        registration.certificate = self.shared.certificate.borrow().clone();
+        self.certificate.clone_from(&registration.certificate);
         self.send(&WorkerMessage::Register(registration))?;
         let ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ends.iter().try_for_each(|message| self.send(message))
@@ -125,7 +189,13 @@ impl Link {
         self.received = received;
         self.sequence += 1;
         let sequence = self.sequence;
-        let beat = Heartbeat { sequence, shards, loads, memory_used_bytes, peers_alive };
+        let current = self.shared.certificate.borrow().clone();
+        let certificate = current.filter(|now| self.certificate.as_ref() != Some(now));
+        if certificate.is_some() {
+            self.certificate.clone_from(&certificate);
+        }
+        let beat =
+            Heartbeat { sequence, shards, loads, memory_used_bytes, peers_alive, certificate };
         self.send(&WorkerMessage::Heartbeat(beat))
     }
 
@@ -142,6 +212,10 @@ fn interval(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+fn refused(coordinator: &CoordinatorAddress, status: &tonic::Status) -> WorkerError {
+    if says_removed(status) { WorkerError::Removed } else { rpc(coordinator, status) }
 }
 
 fn rpc(coordinator: &CoordinatorAddress, reason: &dyn std::fmt::Display) -> WorkerError {

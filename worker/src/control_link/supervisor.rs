@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use protocol::control::CoordinatorAddress;
+use protocol::control::{CoordinatorAddress, CoordinatorMessage};
 use protocol::ids::NodeId;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::{Shared, session};
+use super::session::{self, End};
+use super::{Inbound, Shared};
 use crate::error::WorkerError;
+
+/// A predecessor that was killed or froze is given up by then, and its successor let in.
+const DUPLICATE_TRIES: u32 = 8;
 
 /// Runs until the list's sender is dropped.
 pub(super) fn start_thread(
@@ -54,6 +58,7 @@ async fn supervise(shared: Shared, mut lists: watch::Receiver<Vec<CoordinatorAdd
 /// Attaches again and again; a session that lasted starts the pauses over.
 async fn keep_attached(shared: Shared, coordinator: CoordinatorAddress) {
     let mut backoff = Backoff::new(shared.reconnect_max);
+    let mut duplicates = 0;
     loop {
         let started = Instant::now();
         let ended = session::run(&shared, &coordinator).await;
@@ -61,11 +66,30 @@ async fn keep_attached(shared: Shared, coordinator: CoordinatorAddress) {
             backoff.reset();
         }
         let node = coordinator.node.short();
+        duplicates = if matches!(ended, Err(End::Duplicate { .. })) { duplicates + 1 } else { 0 };
         match ended {
             Ok(()) => {
                 tracing::info!(coordinator = %node, "control stream closed by the coordinator")
             }
-            Err(error) => tracing::warn!(coordinator = %node, %error, "control stream"),
+            Err(End::Duplicate { address }) => {
+                tracing::error!(
+                    coordinator = %node, %address,
+                    "another process with this node's identity is attached from there"
+                );
+                if duplicates == DUPLICATE_TRIES {
+                    let message = CoordinatorMessage::Duplicate { address };
+                    let _ = shared.inbound.send(Inbound { from: coordinator.node, message }).await;
+                    return;
+                }
+            }
+            Err(End::Removed) => {
+                let message = CoordinatorMessage::Removed;
+                let _ = shared.inbound.send(Inbound { from: coordinator.node, message }).await;
+                return;
+            }
+            Err(End::Broken(error)) => {
+                tracing::warn!(coordinator = %node, %error, "control stream")
+            }
         }
         backoff.pause().await;
     }

@@ -16,6 +16,7 @@ use crate::control_link::Backoff;
 pub(crate) async fn keep_connected(
     peers: Arc<PeerPool>,
     mut lists: watch::Receiver<Vec<CoordinatorAddress>>,
+    attached: watch::Receiver<usize>,
     reconnect_max: Duration,
 ) {
     // Dropped with this task, and all links with it.
@@ -33,7 +34,8 @@ pub(crate) async fn keep_connected(
         });
         for coordinator in wanted {
             links.entry(coordinator.node).or_insert_with(|| {
-                tasks.spawn(keep_one(Arc::clone(&peers), coordinator.node, reconnect_max))
+                let peers = Arc::clone(&peers);
+                tasks.spawn(keep_one(peers, coordinator.node, attached.clone(), reconnect_max))
             });
         }
         if lists.changed().await.is_err() {
@@ -42,9 +44,19 @@ pub(crate) async fn keep_connected(
     }
 }
 
-async fn keep_one(peers: Arc<PeerPool>, coordinator: NodeId, reconnect_max: Duration) {
+/// Dials only while a coordinator has this very process attached: a second one of the same identity
+/// must not take the first one's place.
+async fn keep_one(
+    peers: Arc<PeerPool>,
+    coordinator: NodeId,
+    mut attached: watch::Receiver<usize>,
+    reconnect_max: Duration,
+) {
     let mut backoff = Backoff::new(reconnect_max);
     loop {
+        if attached.wait_for(|sessions| *sessions > 0).await.is_err() {
+            return;
+        }
         match peers.reach(coordinator).await {
             Ok(connection) => {
                 backoff.reset();

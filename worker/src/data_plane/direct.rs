@@ -1,6 +1,5 @@
 //! Sockets that ranks of a group, and probes, open beside QUIC: accepted, checked, handed over.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use engine::collective::{Collective, Fate, Mesh};
@@ -9,7 +8,6 @@ use protocol::ids::NodeId;
 use protocol::plan::Edge;
 use protocol::stream::{StreamAnswer, StreamHello};
 use protocol::transport::{DirectListener, DirectStream, TransportError};
-use tokio::sync::Semaphore;
 
 use super::{HELLO_TIMEOUT, PeerPool, Services, stream_lost};
 use crate::collective::DirectLink;
@@ -17,8 +15,6 @@ use crate::error::WorkerError;
 use crate::pipeline::IncomingLink;
 use crate::shard::ShardKey;
 
-/// Sockets that are shaken hands with at once.
-const HANDSHAKES_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Exchanges that one probe may ask for.
 pub(crate) const PROBE_ROUNDS: usize = 60;
@@ -28,19 +24,16 @@ pub(crate) const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves every socket until the task is dropped.
 pub(crate) async fn serve_direct(listener: DirectListener, services: Services) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
-        let tcp = match listener.accept().await {
-            Ok(tcp) => tcp,
+        let knock = match listener.accept().await {
+            Ok(knock) => knock,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a direct socket");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let shaking = listener.shake(tcp, HELLO_TIMEOUT);
+        let shaking = listener.shake(knock, HELLO_TIMEOUT);
         let services = services.clone();
         tokio::spawn(async move {
             let served = async {
@@ -51,7 +44,6 @@ pub(crate) async fn serve_direct(listener: DirectListener, services: Services) {
             if let Err(error) = served.await {
                 tracing::debug!(%error, "direct socket refused");
             }
-            drop(permit);
         });
     }
 }

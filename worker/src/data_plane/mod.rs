@@ -13,7 +13,7 @@ use protocol::control::Role;
 use protocol::identity::PeerIdentity;
 use protocol::plan::Edge;
 use protocol::stream::{StreamAnswer, StreamHello};
-use protocol::transport::{QuicEndpoint, peer_identity};
+use protocol::transport::{Arrival, QuicEndpoint, peer_identity};
 use tokio::sync::mpsc;
 
 use crate::error::WorkerError;
@@ -68,9 +68,9 @@ pub(crate) async fn serve(
     }
 }
 
-async fn accept_connection(incoming: quinn::Incoming, services: Services) {
+async fn accept_connection(incoming: Arrival, services: Services) {
     let remote = incoming.remote_address();
-    let shaken = tokio::time::timeout(HELLO_TIMEOUT, incoming).await;
+    let shaken = tokio::time::timeout(HELLO_TIMEOUT, incoming.into_future()).await;
     let connection = match shaken {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::warn!(%remote, %error, "peer refused"),

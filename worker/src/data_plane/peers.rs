@@ -81,6 +81,13 @@ impl PeerPool {
         self.adopted.notify_waiters();
     }
 
+    /// Closes what is open to a node that was removed.
+    pub(crate) fn cut(&self, node: NodeId) {
+        if let Some(connection) = self.state().live.remove(&node) {
+            connection.close(1u32.into(), b"removed from the cluster");
+        }
+    }
+
     pub(crate) fn forget(&self, node: NodeId, connection: &quinn::Connection) {
         let mut state = self.state();
         if state.live.get(&node).is_some_and(|c| c.stable_id() == connection.stable_id()) {

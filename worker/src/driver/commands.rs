@@ -39,6 +39,19 @@ impl Driver {
                 self.parts.registration.held_manifests = self.parts.store.held_manifests();
             }
             CoordinatorMessage::ProbeLinks { peers } => self.probe_links(peers),
+            CoordinatorMessage::Duplicate { address } => {
+                let path = self.parts.identity.folder().to_owned();
+                return Err(WorkerError::Duplicate { address, path });
+            }
+            CoordinatorMessage::Trust(trust) => {
+                self.parts.trust.send_if_modified(|known| {
+                    let newer = trust.applied > known.applied;
+                    if newer {
+                        *known = trust;
+                    }
+                    newer
+                });
+            }
             CoordinatorMessage::Removed => return Err(WorkerError::Removed),
         }
         Ok(())

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::PackedCache;
-use protocol::control::Registration;
+use protocol::control::{Registration, Trust};
 use protocol::identity::IdentityStore;
 use protocol::ids::{NodeId, ReplicaId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
@@ -54,6 +54,8 @@ pub(crate) struct Parts {
     /// Packed weights on disk, if any are kept.
     pub(crate) packed: Option<PackedCache>,
     pub(crate) link: ControlLink,
+    /// For the keeper of the identity.
+    pub(crate) trust: watch::Sender<Trust>,
     pub(crate) registration: Registration,
     pub(crate) outcomes: mpsc::Receiver<Outcome>,
 }

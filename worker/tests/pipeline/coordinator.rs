@@ -18,7 +18,7 @@ use protocol::rpc::control_server::{Control, ControlServer};
 use protocol::sampling_params::SamplingParams;
 use protocol::shard::{DesiredShard, DesiredShards, ReplicaLoad, ShardState};
 use protocol::stream::{StreamAnswer, StreamHello};
-use protocol::transport::tls::{ClientCertificate, GRPC_ALPN};
+use protocol::transport::tls::ClientCertificate;
 use protocol::transport::{
     FrameReader, FrameWriter, NodeTls, QuicEndpoint, QuicSettings, grpc, peer_identity,
 };
@@ -55,8 +55,7 @@ impl Coordinator {
         let port = endpoint.local_address().expect("bound").to_string();
         let (seen, changed) = (Arc::new(Mutex::new(Seen::default())), watch::Sender::new(0));
         let service = Service { seen: Arc::clone(&seen), changed: changed.clone() };
-        let config = tls.server(ClientCertificate::Optional, GRPC_ALPN).expect("usable");
-        let incoming = grpc::accept(listener, Arc::new(config));
+        let incoming = grpc::accept(listener, &tls, ClientCertificate::Optional).expect("usable");
         let server = tonic::transport::Server::builder()
             .add_service(ControlServer::new(service))
             .serve_with_incoming(incoming);

@@ -94,7 +94,12 @@ impl Cluster {
         let address = self.address()?;
         let api_listen = format!("127.0.0.1:{}", free_port()?);
         if !data_dir.join("identity/node.crt").exists() {
-            let token = NewJoinToken { role: role.resolve(), ttl_seconds: TOKEN_SECONDS, uses: 1 };
+            let token = NewJoinToken {
+                role: role.resolve(),
+                ttl_seconds: TOKEN_SECONDS,
+                uses: 1,
+                rotate: false,
+            };
             let created: JoinTokenCreated =
                 self.client()?.post("/admin/v1/join-tokens", &token).await?;
             node::join(&NodeJoin {

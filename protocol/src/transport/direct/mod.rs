@@ -15,6 +15,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 pub use socket::DirectSocket;
 
+use super::doorkeeper::{Doorkeeper, Stranger, StrangerLimits};
 use super::error::TransportError;
 use super::tls::{ClientCertificate, DIRECT_ALPN, NodeTls};
 use crate::error::ProtocolError;
@@ -29,6 +30,13 @@ const FRAME_BYTES_MAX: usize = 64 << 10;
 pub struct DirectListener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
+    door: Doorkeeper,
+}
+
+/// A dial from outside, not yet shaken hands with.
+pub struct Knock {
+    tcp: TcpStream,
+    stranger: Stranger,
 }
 
 /// A connection whose peer has proved who it is.
@@ -43,7 +51,8 @@ impl DirectListener {
         let listener = TcpListener::bind(address).await.map_err(|error| {
             TransportError::Listen { address: address.to_string(), reason: error.to_string() }
         })?;
-        Ok(Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)) })
+        let door = Doorkeeper::new("direct", StrangerLimits::default());
+        Ok(Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)), door })
     }
 
     pub fn local_address(&self) -> io::Result<SocketAddr> {
@@ -51,21 +60,27 @@ impl DirectListener {
     }
 
     /// The next dial from outside, not yet shaken hands with.
-    pub async fn accept(&self) -> io::Result<TcpStream> {
-        Ok(self.listener.accept().await?.0)
+    pub async fn accept(&self) -> io::Result<Knock> {
+        let (tcp, remote) = self.listener.accept().await?;
+        Ok(Knock { tcp, stranger: self.door.admit(remote.ip()) })
     }
 
     /// Shakes hands within `deadline`.
     pub fn shake(
         &self,
-        tcp: TcpStream,
+        knock: Knock,
         deadline: Duration,
     ) -> impl Future<Output = Result<DirectStream, TransportError>> + Send + 'static {
         let acceptor = self.acceptor.clone();
         async move {
+            let Knock { tcp, mut stranger } = knock;
             let address = tcp.peer_addr()?.to_string();
             tcp.set_nodelay(true)?;
-            let shaken = tokio::time::timeout(deadline, acceptor.accept(tcp)).await;
+            let shaking = tokio::time::timeout(deadline, acceptor.accept(tcp));
+            let shaken = tokio::select! {
+                shaken = shaking => shaken,
+                () = stranger.shown_out() => return Err(closed_early()),
+            };
             let late = |_| TransportError::TimedOut { address, after: deadline };
             DirectStream::of(TlsStream::Server(shaken.map_err(late)??))
         }
@@ -150,6 +165,10 @@ impl DirectStream {
         let own = chain.first().ok_or(TransportError::NoPeerCertificate)?;
         Ok(Self { peer: PeerIdentity::from_certificate(own)?, stream })
     }
+}
+
+fn closed_early() -> TransportError {
+    io::Error::other("closed to make room for others").into()
 }
 
 async fn dial(connector: &TlsConnector, address: &str) -> Result<DirectStream, TransportError> {
