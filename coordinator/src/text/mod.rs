@@ -10,6 +10,7 @@ mod byte_level_bpe;
 pub mod chat_template;
 pub mod detokenizer;
 pub mod error;
+mod guard;
 mod pieces;
 mod score_merges;
 mod spaced_bpe;

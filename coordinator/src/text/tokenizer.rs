@@ -9,6 +9,7 @@ use tokenizers::{
 
 use super::byte_level_bpe;
 use super::error::TextError;
+use super::guard::guarded;
 use super::score_merges::ScoreMerges;
 use super::spaced_bpe;
 
@@ -47,11 +48,11 @@ impl Tokenizer {
 
     /// The ids of `text`, special tokens in it included.
     pub(super) fn encode(&self, text: &str, add_special: bool) -> Result<Vec<TokenId>, TextError> {
-        let encoding = match &self.encoder {
+        let encoding = guarded(|| match &self.encoder {
             Encoder::Library(library) => library.encode_fast(text, add_special),
             Encoder::ScoreMerges(merges) => merges.encode_fast(text, add_special),
-        };
-        let encoding = encoding.map_err(|e| TextError::NotEncodable { reason: e.to_string() })?;
+        });
+        let encoding = encoding.map_err(|reason| TextError::NotEncodable { reason })?;
         let bos = self.gguf_bos.filter(|_| add_special);
         Ok(bos.into_iter().chain(encoding.get_ids().iter().map(|id| TokenId(*id))).collect())
     }
@@ -78,12 +79,14 @@ impl Tokenizer {
 }
 
 fn from_json(json: &[u8]) -> Result<tokenizers::Tokenizer, TextError> {
-    let bad = |e: tokenizers::Error| TextError::BadTokenizer { reason: e.to_string() };
-    let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(bad)?;
-    // Settings for training batches; a prompt is never cut or padded silently.
-    tokenizer.with_truncation(None).map_err(bad)?;
-    tokenizer.with_padding(None);
-    Ok(tokenizer)
+    let tokenizer = guarded(|| {
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(json)?;
+        // Settings for training batches; a prompt is never cut or padded silently.
+        tokenizer.with_truncation(None)?;
+        tokenizer.with_padding(None);
+        Ok(tokenizer)
+    });
+    tokenizer.map_err(|reason| TextError::BadTokenizer { reason })
 }
 
 fn from_gguf(vocabulary: &GgufVocabulary) -> Result<Encoder, TextError> {

@@ -271,3 +271,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_on_which_the_library_gives_up_is_an_error() {
+    let folder = fixture("golden/llama-tied");
+    let mut assets = checkpoint::open_text(&folder).expect("the text side opens");
+    let json = fs::read_to_string(folder.join("tokenizer.json")).expect("readable");
+    let model = json.find("\"model\"").expect("a model");
+    for part in [
+        r#""normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "#,
+        r#""decoder": {"type": "ByteLevel", "note": "\ud800"}, "#,
+    ] {
+        let broken = format!("{{\"version\": \"1.0\", {part}{}", &json[model..]);
+        assets.vocabulary = Vocabulary::TokenizerJson(broken.into_bytes());
+        let refused = Text::new(&assets).map(drop).expect_err(part);
+        assert!(matches!(refused, TextError::BadTokenizer { .. }), "{refused}");
+    }
+}
