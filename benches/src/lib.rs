@@ -1,6 +1,8 @@
 //! Programs that measure; each prints its figures beside a peer's or a physical limit's.
 #![forbid(unsafe_code)]
 
+pub mod coordinator_group;
+pub mod heartbeats;
 pub mod kernel_set;
 pub mod llama_cpp;
 pub mod machine;

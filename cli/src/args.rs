@@ -3,6 +3,7 @@
 mod asking;
 mod cluster;
 mod keys;
+mod members;
 mod model;
 mod node;
 mod node_process;
@@ -16,6 +17,7 @@ pub(crate) use cluster::{
     CaCommand, ClusterCommand, ClusterInit, JoinToken, JoinTokenCommand, RoleArg,
 };
 pub(crate) use keys::{KeyRoleArg, KeysCommand};
+pub(crate) use members::MembersCommand;
 pub(crate) use model::ModelCommand;
 pub(crate) use node::{NodeCommand, NodeJoin};
 pub(crate) use node_process::{Coordinator, Up, Worker};

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::args::Global;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::terminal::note_line;
 
 /// A request that is not a stream answers within this.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -18,11 +19,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Client {
     http: reqwest::Client,
     context: Context,
+    quiet: bool,
 }
 
 impl Client {
     pub(crate) fn new(global: &Global) -> Result<Self, CliError> {
-        Self::of(Context::resolve(global)?)
+        Ok(Self { quiet: global.quiet, ..Self::of(Context::resolve(global)?)? })
     }
 
     pub(crate) fn of(context: Context) -> Result<Self, CliError> {
@@ -34,7 +36,7 @@ impl Client {
             builder = builder.tls_certs_only(cas);
         }
         let http = builder.build().map_err(|e| CliError::internal(&e.to_string()))?;
-        Ok(Self { http, context })
+        Ok(Self { http, context, quiet: false })
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
@@ -47,6 +49,10 @@ impl Client {
         T: DeserializeOwned,
     {
         self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.call(Method::PUT, path, None::<&()>).await
     }
 
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
@@ -77,11 +83,23 @@ impl Client {
         if !response.status().is_success() {
             return Err(failure(response).await);
         }
+        self.note_staleness(&response);
         response.json().await.map_err(|e| {
             let why = format!("{path}: {e}");
             let next = "compare `trireme version` here and there";
             CliError::new(Exit::Failed, "the coordinator's answer does not read", why, next)
         })
+    }
+
+    /// What a coordinator shows that hears no leader may be old: it must not look fresh.
+    fn note_staleness(&self, response: &Response) {
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        if self.quiet || header("trireme-led") != Some("false") {
+            return;
+        }
+        let age = header("trireme-age-ms").and_then(|age| age.parse::<u64>().ok());
+        let age = age.map_or_else(String::new, |age| format!(", for {} s", age / 1000));
+        note_line(&format!("this coordinator hears no leader{age}: what it shows may be old"));
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -132,6 +150,7 @@ fn exit_of(status: StatusCode, code: &str) -> Exit {
     match (code, status) {
         ("does_not_fit", _) => Exit::DoesNotFit,
         ("no_quorum", _) => Exit::Unreachable,
+        ("disk_full", _) => Exit::Precondition,
         (_, StatusCode::NOT_FOUND) => Exit::NotFound,
         (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Exit::Forbidden,
         (_, StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED) => Exit::Precondition,

@@ -73,9 +73,10 @@ pub async fn run_on(
         () = async { drop(shutdown.wait_for(|stop| *stop).await) } => Ok(()),
         ended = &mut clients => Err(service_ended("the API server", ended)),
         ended = &mut nodes => Err(service_ended("the server for nodes", ended)),
-        reason = consensus.failed() => Err(CoordinatorError::Raft(reason)),
+        reason = consensus.keep_running() => Err(CoordinatorError::Raft(reason)),
         Some(ended) = background.join_next() => Err(service_ended("a background task", ended)),
     };
+    consensus.hand_over().await;
     // Clients first, as their streams run over the workers' connections.
     gateway.drain();
     closing.send_replace(true);

@@ -3,9 +3,17 @@
 //!
 //! Which route takes and answers which is in the document that every coordinator makes of its
 //! handlers and serves at `/admin/v1/openapi.json`.
+//!
+//! A coordinator answers from its own copy of the state. Headers of every answer say how fresh that
+//! is: `trireme-applied-index` (log index it rests on), `trireme-led` (whether it leads or hears
+//! the leader), `trireme-age-ms` (for how long it may have missed something) and
+//! `trireme-consistent`. With `?consistent=true` the answer holds everything that any coordinator
+//! acknowledged before the request, or is `503 no_quorum`. Changes are decided in the log, in one
+//! order for all, whichever coordinator takes them.
 
 mod ca;
 mod cluster;
+mod coordinators;
 mod deployments;
 mod join_tokens;
 mod keys;
@@ -19,6 +27,7 @@ use utoipa::ToSchema;
 
 pub use self::ca::{CaStatus, FinishCaRotation, MemberCertificate, RotateCa};
 pub use self::cluster::ClusterStatus;
+pub use self::coordinators::{CoordinatorPart, CoordinatorView};
 pub use self::deployments::{
     DeployModel, DeployOptions, DeploymentState, DeploymentView, RankView, StageView,
 };

@@ -1,8 +1,13 @@
 //! Real processes on loopback: what a user of the cluster sees, also when nodes die.
 
+mod all_killed;
 mod api_edge;
 mod bad_input;
+mod full_disk;
+mod group_of_five;
 mod identity;
+mod later_coordinators;
+mod leaders_die;
 mod load;
 mod nodes_die;
 mod output;
@@ -11,7 +16,6 @@ mod same_text;
 mod secrets;
 mod strangers;
 mod tensor_parallel;
-mod three_coordinators;
 mod too_big;
 mod up;
 mod weight_types;

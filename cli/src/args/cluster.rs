@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::MembersCommand;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
     /// Make this machine the first coordinator of a new cluster.
@@ -25,6 +27,12 @@ pub(crate) enum ClusterCommand {
     /// The CA that signs all certificates, and its change to the next.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// The coordinators: list them, let one vote, remove one.
+    ///
+    /// Adding one is joining: `trireme cluster join-token --role coordinator`, then `trireme node
+    /// join --role coordinator` on its machine.
+    #[command(subcommand)]
+    Members(MembersCommand),
 }
 
 #[derive(Debug, Args)]

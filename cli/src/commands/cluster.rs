@@ -4,6 +4,7 @@ use protocol::admin::{ClusterStatus, JoinTokenCreated, JoinTokenView, List, NewJ
 use protocol::control::Role;
 
 use super::ca;
+use super::members;
 use super::node::default_name;
 use crate::args::{ClusterCommand, ClusterInit, Global, JoinToken, JoinTokenCommand, RoleArg};
 use crate::client::Client;
@@ -29,6 +30,7 @@ pub(crate) async fn run(
         }
         ClusterCommand::JoinToken(args) => join_token(args, global, output).await,
         ClusterCommand::Ca(command) => ca::run(command, global, output).await,
+        ClusterCommand::Members(command) => members::run(command, global, output).await,
     }
 }
 
@@ -113,6 +115,9 @@ fn show(status: &ClusterStatus, output: &Output) {
         "{}  leader {leader}  term {}  commit {}  {quorum}",
         status.name, status.term, status.commit_index
     ));
+    for problem in &status.problems {
+        output.text(&format!("PROBLEM      this coordinator: {problem}"));
+    }
     for coordinator in &status.coordinators {
         let (id, address) = (coordinator.node.short(), &coordinator.address);
         output.text(&format!("coordinator  {id}  {address}  api {}", coordinator.api_address));

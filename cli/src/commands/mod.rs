@@ -7,6 +7,7 @@ mod coordinator;
 mod generate;
 mod inspect;
 mod keys;
+mod members;
 mod model;
 mod node;
 mod operation;

@@ -59,6 +59,36 @@ impl Row for NodeView {
     }
 }
 
+impl Row for CoordinatorView {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["NAME", "PART", "BEHIND", "ADDRESS", "API", "REASON"];
+        if wide {
+            columns.push("ID");
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let behind = self.entries_behind.map(|entries| entries.to_string());
+        let mut cells = vec![
+            self.name.clone(),
+            self.part.name().to_owned(),
+            dash(behind.unwrap_or_default()),
+            dash(self.address.clone()),
+            dash(self.api_address.clone()),
+            dash(self.reason.clone()),
+        ];
+        if wide {
+            cells.push(self.id.short());
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
 impl Row for ModelView {
     fn columns(wide: bool) -> Vec<&'static str> {
         let mut columns =

@@ -34,6 +34,8 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<ClusterStatu
         coordinators: state.coordinators(),
         nodes: state.workers().count() as u32,
         nodes_ready: ready as u32,
+        applied_index: admin.consensus.freshness().applied_index,
+        problems: admin.consensus.problems(),
         deployments: deployments
             .map(|(name, d)| views::deployment(&state, &live, name, d))
             .collect(),

@@ -59,11 +59,20 @@ impl From<Refusal> for AdminError {
 
 impl From<ProposeError> for AdminError {
     fn from(error: ProposeError) -> Self {
-        match error {
-            ProposeError::Refused(refusal) => refusal.into(),
+        match &error {
+            ProposeError::Refused(refusal) => refusal.clone().into(),
             ProposeError::NoQuorum { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_quorum", error.to_string())
                     .hint("start the coordinators that are down; what is deployed keeps serving")
+            }
+            ProposeError::NoRoom(shortage) => {
+                let hint = format!(
+                    "free space in {} on {}; what is deployed keeps serving",
+                    shortage.path.display(),
+                    shortage.node
+                );
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", shortage.to_string())
+                    .hint(hint)
             }
             ProposeError::Failed(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
@@ -109,6 +118,9 @@ pub(super) enum Failures {
     /// No majority of coordinators is there.
     #[response(status = 503)]
     NoQuorum(ErrorBody),
+    /// The leader's disk is full.
+    #[response(status = 507)]
+    DiskFull(ErrorBody),
 }
 
 /// Reads a body; an error names the field.

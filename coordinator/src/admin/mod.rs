@@ -4,8 +4,10 @@
 mod asker;
 mod ca;
 mod cluster;
+mod coordinators;
 mod deployments;
 mod error;
+mod freshness;
 mod join_tokens;
 mod keys;
 mod models;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use protocol::transport::NodeTls;
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
@@ -47,7 +50,10 @@ pub struct Admin {
 pub fn router(admin: Arc<Admin>) -> Router {
     let (router, described) = routes().split_for_parts();
     let document = openapi::document(described);
-    router.merge(openapi::route(&document)).with_state(admin)
+    router
+        .merge(openapi::route(&document))
+        .layer(from_fn_with_state(Arc::clone(&admin), freshness::stamp))
+        .with_state(admin)
 }
 
 /// Each topic's file holds its handlers, each with its description: a new route is in the document
@@ -57,6 +63,7 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .merge(cluster::routes())
         .merge(join_tokens::routes())
         .merge(ca::routes())
+        .merge(coordinators::routes())
         .merge(nodes::routes())
         .merge(models::routes())
         .merge(deployments::routes())

@@ -25,6 +25,11 @@ pub trait Directory: Send + Sync + 'static {
     /// The ready replicas of a deployed model, or why there are none.
     fn route(&self, model: &str) -> Route;
 
+    /// What is wrong with this coordinator's part in the group; streams go on all the same.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Changes its value whenever `models` or a `route` does.
     fn changes(&self) -> watch::Receiver<u64>;
 

@@ -33,7 +33,9 @@ pub(super) async fn ready(
         })
         .collect();
     let word = if ready { "ready" } else { "not ready" };
-    (status(ready), Json(json!({"status": word, "models": models}))).into_response()
+    let problems = state.directory.problems();
+    let body = json!({"status": word, "models": models, "problems": problems});
+    (status(ready), Json(body)).into_response()
 }
 
 pub(super) async fn model_ready(
@@ -62,6 +64,9 @@ fn verbose(state: &GatewayState, models: &[(String, Result<(), String>)], ready:
     let mut lines = String::new();
     if state.draining() {
         lines.push_str("[-]draining\n");
+    }
+    for problem in state.directory.problems() {
+        lines.push_str(&format!("[-]log {problem}\n"));
     }
     for (name, checked) in models {
         match checked {

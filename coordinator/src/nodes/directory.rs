@@ -102,6 +102,10 @@ impl Directory for ClusterDirectory {
         route(&self.consensus.state(), &self.view.borrow(), model)
     }
 
+    fn problems(&self) -> Vec<String> {
+        self.consensus.problems()
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

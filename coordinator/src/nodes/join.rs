@@ -74,6 +74,7 @@ fn refused(error: ProposeError) -> Status {
     };
     match error {
         ProposeError::NoQuorum { .. } => Status::unavailable(message),
+        ProposeError::NoRoom(_) => Status::resource_exhausted(message),
         ProposeError::Failed(_) => Status::internal(message),
         ProposeError::Refused(refusal) => match refusal.code {
             RefusalCode::Forbidden => Status::permission_denied(message),

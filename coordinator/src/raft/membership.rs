@@ -2,18 +2,22 @@
 //! voter; the number of voters stays odd, as a second voter only adds a way to lose the quorum.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{ChangeMembers, Instant as _, RaftMetrics};
 use protocol::control::Role;
 use protocol::ids::NodeId;
 
 use super::node::Consensus;
-use super::type_config::{Voter, VoterId};
+use super::type_config::{TypeConfig, Voter, VoterId};
+use super::voters::{self, Candidate};
 use crate::error::CoordinatorError;
 
 /// A learner this close to the leader's log may vote.
 const CAUGHT_UP_ENTRIES: u64 = 64;
+/// A voter that does not answer this long gives its vote to one that does.
+const SILENT: Duration = Duration::from_secs(30);
 
 impl Consensus {
     /// One step towards the wanted group; the leader calls it now and then.
@@ -23,7 +27,7 @@ impl Consensus {
         let membership = metrics.membership_config.membership();
         let nodes: BTreeSet<_> = membership.nodes().map(|(id, _)| *id).collect();
         if wanted.is_empty() || !wanted.contains_key(&VoterId(self.own())) {
-            return self.step_aside(&nodes, &wanted).await;
+            return self.step_aside(&wanted).await;
         }
         for (id, voter) in wanted.iter().filter(|(id, _)| !nodes.contains(id)) {
             tracing::info!(coordinator = %id, address = voter.address, "adding a learner");
@@ -42,16 +46,8 @@ impl Consensus {
             let change = ChangeMembers::SetNodes(moved);
             self.raft().change_membership(change, true).await.map_err(CoordinatorError::raft)?;
         }
-        let last = metrics.last_log_index.unwrap_or(0);
-        let caught_up = |id: &VoterId| {
-            let matched = metrics.replication.as_ref().and_then(|r| r.get(id).cloned().flatten());
-            *id == VoterId(self.own())
-                || matched.is_some_and(|log| log.index + CAUGHT_UP_ENTRIES >= last)
-        };
+        let next = voters::choose(VoterId(self.own()), &self.candidates(&metrics, &wanted));
         let voters: BTreeSet<_> = membership.voter_ids().collect();
-        let keep = voters.iter().filter(|id| wanted.contains_key(id));
-        let new = wanted.keys().filter(|id| nodes.contains(id) && caught_up(id));
-        let next = odd(VoterId(self.own()), keep.chain(new).copied());
         if next != voters {
             tracing::info!(?next, "changing the voters");
             self.raft().change_membership(next, true).await.map_err(CoordinatorError::raft)?;
@@ -76,17 +72,44 @@ impl Consensus {
     }
 
     /// A leader that was removed hands the group to the others.
-    async fn step_aside(
-        &self,
-        nodes: &BTreeSet<VoterId>,
-        wanted: &BTreeMap<VoterId, Voter>,
-    ) -> Result<(), CoordinatorError> {
-        let rest: BTreeSet<_> =
-            nodes.iter().copied().filter(|id| wanted.contains_key(id)).collect();
-        let Some(first) = rest.first().copied() else { return Ok(()) };
-        let next = odd(first, rest.iter().copied());
+    async fn step_aside(&self, wanted: &BTreeMap<VoterId, Voter>) -> Result<(), CoordinatorError> {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        let rest = self.candidates(&metrics, wanted);
+        let Some(first) = rest.iter().find(|c| c.votes).or(rest.first()) else { return Ok(()) };
+        let next = voters::choose(first.id, &rest);
         self.raft().change_membership(next, false).await.map_err(CoordinatorError::raft)?;
         Ok(())
+    }
+
+    /// Log entries that `node` is behind; `None` where this coordinator does not lead.
+    pub(crate) fn entries_behind(&self, node: NodeId) -> Option<u64> {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        metrics.running_state.as_ref().ok()?;
+        let matched = *metrics.replication.as_ref()?.get(&VoterId(node))?;
+        let held = matched.map_or(0, |log| log.index + 1);
+        Some((metrics.last_log_index? + 1).saturating_sub(held))
+    }
+
+    /// The members of the group that shall stay in it.
+    fn candidates(
+        &self,
+        metrics: &RaftMetrics<TypeConfig>,
+        wanted: &BTreeMap<VoterId, Voter>,
+    ) -> Vec<Candidate> {
+        let state = self.state();
+        let membership = metrics.membership_config.membership();
+        let last = metrics.last_log_index.unwrap_or(0);
+        let matched = |id| metrics.replication.as_ref().and_then(|r| r.get(&id).copied().flatten());
+        let heard = |id| metrics.heartbeat.as_ref().and_then(|h| h.get(&id)?.as_ref());
+        let candidate = |id: VoterId| Candidate {
+            id,
+            votes: membership.voter_ids().any(|voter| voter == id),
+            is_caught_up: matched(id).is_some_and(|log| log.index + CAUGHT_UP_ENTRIES >= last),
+            is_silent: heard(id).is_some_and(|at| at.elapsed() > SILENT),
+            promoted: state.promoted(id.0),
+        };
+        let ids = membership.nodes().map(|(id, _)| *id);
+        ids.filter(|id| wanted.contains_key(id)).map(candidate).collect()
     }
 
     fn wanted(&self) -> BTreeMap<VoterId, Voter> {
@@ -98,36 +121,5 @@ impl Consensus {
                 Some((VoterId(*id), Voter { address: endpoint.address.clone() }))
             })
             .collect()
-    }
-}
-
-/// The largest odd number of `ids`, `first` among them, up to three.
-fn odd(first: VoterId, ids: impl Iterator<Item = VoterId>) -> BTreeSet<VoterId> {
-    let mut unique = Vec::from([first]);
-    for id in ids {
-        if !unique.contains(&id) {
-            unique.push(id);
-        }
-    }
-    let count = if unique.len() >= 3 { 3 } else { 1 };
-    unique.truncate(count);
-    unique.into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_or_three_vote_and_the_leader_always_does() {
-        let check = |count: u64, voters: usize| {
-            let next = odd(VoterId::from(count - 1), (0..count).map(VoterId::from));
-            assert_eq!(next.len(), voters, "{count} coordinators");
-            assert!(next.contains(&VoterId::from(count - 1)));
-        };
-        check(1, 1);
-        check(2, 1);
-        check(3, 3);
-        check(4, 3);
     }
 }

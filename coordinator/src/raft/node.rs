@@ -1,34 +1,26 @@
 //! One coordinator's part in the group: started from its folder, read without waiting.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::storage::{RaftLogStorage, RaftStateMachine};
-use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
-#[cfg(feature = "testing")]
-use protocol::control::LOG_LEVEL;
+use openraft::{Config, ReadPolicy, ServerState};
 use protocol::ids::NodeId;
 use protocol::transport::NodeTls;
 use tokio::sync::watch;
 
 use super::dial::Dialer;
-use super::log_store::LogStore;
+use super::keeper::Outage;
 use super::network::Network;
-use super::snapshot::SnapshotFile;
-use super::state_machine::StateMachine;
+use super::parts::{self, Parts};
 use super::type_config::{Raft, Voter, VoterId};
 use crate::error::CoordinatorError;
 use crate::host::{self, Instant};
 use crate::state::State;
-
-const OPEN_TRIES: u32 = 60;
-const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub struct ConsensusConfig {
@@ -45,7 +37,13 @@ pub struct ConsensusConfig {
 }
 
 pub struct Consensus {
-    raft: Raft,
+    /// Replaced where it had to be started again.
+    raft: RwLock<Raft>,
+    options: Arc<Config>,
+    /// `None` where log and snapshot are simulated.
+    data_dir: Option<PathBuf>,
+    published: watch::Sender<Arc<State>>,
+    outage: watch::Sender<Option<Outage>>,
     own: NodeId,
     address: String,
     log_level: u32,
@@ -56,18 +54,8 @@ pub struct Consensus {
     started: Instant,
     /// Milliseconds after `started` at which a leader last called; 0 for never.
     heard: AtomicU64,
-}
-
-/// What a coordinator takes part with, opened.
-pub(crate) struct Parts {
-    own: NodeId,
-    address: String,
-    options: Config,
-    patience: Duration,
-    log_level: u32,
-    dialer: Dialer,
-    log: LogStore,
-    machine: (StateMachine, watch::Receiver<Arc<State>>),
+    /// Who called last as a leader does, also while this coordinator takes no part.
+    caller: RwLock<Option<NodeId>>,
 }
 
 /// The group as this coordinator sees it.
@@ -85,31 +73,26 @@ pub struct ConsensusStatus {
 impl Consensus {
     /// Opens `raft.redb` and `snapshot.json` in the data directory and takes part from then on.
     pub async fn start(config: ConsensusConfig) -> Result<Self, CoordinatorError> {
-        let (log, machine) = open_store(&config.data_dir, config.log_level).await?;
-        let parts = Parts {
-            own: config.tls.own().node,
-            address: config.address.clone(),
-            options: options(&config),
-            patience: 3 * config.election,
-            log_level: config.log_level,
-            dialer: Dialer::Tls(config.tls),
-            log,
-            machine,
-        };
-        Self::start_on(parts).await
+        Self::start_on(Parts::open(config).await?).await
     }
 
     /// Takes part with what was opened.
     pub(crate) async fn start_on(parts: Parts) -> Result<Self, CoordinatorError> {
-        let Parts { own, address, options, patience, log_level, dialer, log, machine } = parts;
+        let Parts { own, address, options, patience, log_level, .. } = parts;
+        let Parts { dialer, data_dir, log, machine, .. } = parts;
         let (machine, state) = machine;
+        let published = machine.publisher();
         let network = Network { dialer: dialer.clone() };
         let options = Arc::new(options.validate().map_err(CoordinatorError::raft)?);
-        let raft = Raft::new(VoterId(own), options, network, log, machine)
+        let raft = Raft::new(VoterId(own), Arc::clone(&options), network, log, machine)
             .await
             .map_err(CoordinatorError::raft)?;
         Ok(Self {
-            raft,
+            raft: RwLock::new(raft),
+            options,
+            data_dir,
+            published,
+            outage: watch::channel(None).0,
             own,
             address,
             log_level,
@@ -118,21 +101,38 @@ impl Consensus {
             patience,
             started: Instant::now(),
             heard: AtomicU64::new(0),
+            caller: RwLock::new(None),
         })
+    }
+
+    /// Takes part anew with what is on the disk, after the part before has ended.
+    pub(super) async fn restart(&self) -> Result<(), CoordinatorError> {
+        let Some(data_dir) = &self.data_dir else { return Ok(()) };
+        let (log, (mut machine, _)) = parts::open_store(data_dir, self.log_level).await?;
+        machine.publish_to(self.published.clone());
+        let network = Network { dialer: self.dialer.clone() };
+        let options = Arc::clone(&self.options);
+        let raft = Raft::new(VoterId(self.own), options, network, log, machine)
+            .await
+            .map_err(CoordinatorError::raft)?;
+        *self.raft.write().unwrap_or_else(PoisonError::into_inner) = raft;
+        Ok(())
     }
 
     /// Makes this coordinator the only voter of a new group; nothing if there is a group already.
     pub async fn found(&self) -> Result<(), CoordinatorError> {
-        if self.raft.is_initialized().await.map_err(CoordinatorError::raft)? {
+        let raft = self.raft();
+        if raft.is_initialized().await.map_err(CoordinatorError::raft)? {
             return Ok(());
         }
         let voter = Voter { address: self.address.clone() };
         let members = BTreeMap::from([(VoterId(self.own), voter)]);
-        self.raft.initialize(members).await.map_err(CoordinatorError::raft)
+        raft.initialize(members).await.map_err(CoordinatorError::raft)
     }
 
     pub(crate) async fn wait_for_leader(&self, limit: Duration) -> Result<(), CoordinatorError> {
-        let waiting = self.raft.wait(Some(limit));
+        let raft = self.raft();
+        let waiting = raft.wait(Some(limit));
         let led = waiting.metrics(|m| m.current_leader.is_some(), "a leader").await;
         led.map(drop).map_err(CoordinatorError::raft)
     }
@@ -151,18 +151,23 @@ impl Consensus {
     }
 
     pub fn status(&self) -> ConsensusStatus {
-        let metrics = self.raft.metrics();
+        let raft = self.raft();
+        let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let voters: Vec<_> = membership.voter_ids().map(|id| id.0).collect();
         let learners = membership.learner_ids().map(|id| id.0).collect();
-        let is_leader = metrics.state == ServerState::Leader;
+        // What stopped keeps the state it had.
+        let takes_part = metrics.running_state.is_ok();
+        let is_leader = takes_part && metrics.state == ServerState::Leader;
+        let leader = metrics.current_leader.filter(|_| takes_part).map(|id| id.0);
         let acked = metrics.last_quorum_acked.as_ref();
         let acked = acked.is_some_and(|at| at.elapsed() < self.patience);
-        let led = metrics.current_leader.is_some() && self.silence() < self.patience;
+        let hears = self.silence().is_some_and(|silence| silence < self.patience);
+        let led = leader.is_some() && hears;
         let alone = voters == [self.own];
         ConsensusStatus {
-            leader: metrics.current_leader.map(|id| id.0),
+            leader,
             is_leader,
             term: metrics.current_term,
             commit_index: metrics.local_committed.map_or(0, |id| id.index),
@@ -174,7 +179,8 @@ impl Consensus {
 
     /// True once this leader's state holds everything that earlier leaders committed.
     pub(crate) async fn caught_up(&self) -> bool {
-        let reading = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        let raft = self.raft();
+        let reading = raft.ensure_linearizable(ReadPolicy::ReadIndex);
         matches!(host::within(self.patience, reading).await, Some(Ok(_)))
     }
 
@@ -184,24 +190,13 @@ impl Consensus {
         if node == self.own {
             return None;
         }
-        let metrics = self.raft.metrics();
+        let raft = self.raft();
+        let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
+        metrics.running_state.as_ref().ok()?;
         let answered = metrics.heartbeat.as_ref()?.get(&VoterId(node))?;
         let silence = answered.as_ref().map_or(Duration::MAX, |at| at.elapsed());
         (silence > self.patience).then_some(silence.min(self.started.elapsed()))
-    }
-
-    /// Waits until this coordinator can no longer take part, and says why.
-    pub async fn failed(&self) -> String {
-        let mut metrics = self.raft.metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_watched().running_state {
-                return fatal.to_string();
-            }
-            if metrics.changed().await.is_err() {
-                return "it was stopped".to_owned();
-            }
-        }
     }
 
     pub(crate) fn log_level(&self) -> u32 {
@@ -210,17 +205,50 @@ impl Consensus {
 
     /// Stops taking part; what is on disk is complete.
     pub async fn shutdown(&self) {
-        if let Err(error) = self.raft.shutdown().await {
+        if let Err(error) = self.raft().shutdown().await {
             tracing::warn!(%error, "the Raft task ended badly");
         }
     }
 
-    pub(crate) fn raft(&self) -> &Raft {
-        &self.raft
+    pub(crate) fn raft(&self) -> Raft {
+        self.raft.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why this coordinator takes no part in the group, if it does not.
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        self.outage.borrow().clone()
+    }
+
+    pub(super) fn set_outage(&self, outage: Option<Outage>) {
+        self.outage.send_replace(outage);
+    }
+
+    pub(super) fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// As people know it.
+    pub(super) fn own_name(&self) -> String {
+        let state = self.state();
+        state.members.get(&self.own).map_or_else(|| self.own.short(), |m| m.name.clone())
     }
 
     pub(super) fn dialer(&self) -> &Dialer {
         &self.dialer
+    }
+
+    /// Notes a call that only a leader makes.
+    pub(crate) fn called_by(&self, node: NodeId) {
+        *self.caller.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
+    }
+
+    /// Who led when this coordinator last heard of it.
+    pub(super) fn caller(&self) -> Option<NodeId> {
+        *self.caller.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn heard_leader(&self) {
@@ -228,92 +256,10 @@ impl Consensus {
         self.heard.store(now.max(1), Ordering::Relaxed);
     }
 
-    fn silence(&self) -> Duration {
+    /// Since a leader last called; `None` for never.
+    pub(super) fn silence(&self) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Relaxed);
-        if heard == 0 {
-            return Duration::MAX;
-        }
-        self.started.elapsed().saturating_sub(Duration::from_millis(heard))
-    }
-}
-
-/// Log and snapshot, if they belong together.
-async fn open_store(
-    data_dir: &Path,
-    log_level: u32,
-) -> Result<(LogStore, (StateMachine, watch::Receiver<Arc<State>>)), CoordinatorError> {
-    let path = data_dir.join("raft.redb");
-    let mut log = open_log(&path).await.map_err(|e| CoordinatorError::store(&path, &e))?;
-    let purged = log.get_log_state().await.map_err(|e| CoordinatorError::store(&path, &e))?;
-    let snapshot = SnapshotFile::at(&data_dir.join("snapshot.json"));
-    let of_snapshot = |e: io::Error| CoordinatorError::store(snapshot.path(), &e);
-    let (mut machine, state) =
-        StateMachine::open(snapshot.clone(), log_level).map_err(of_snapshot)?;
-    let (applied, _) = machine.applied_state().await.map_err(of_snapshot)?;
-    if let Some(purged) = purged.last_purged_log_id.filter(|purged| Some(*purged) > applied) {
-        let end = applied.map_or("it is missing".to_owned(), |a| format!("it ends at {}", a.index));
-        return Err(CoordinatorError::Damaged {
-            path: snapshot.path().to_owned(),
-            reason: format!("{end}, the log only begins behind entry {}", purged.index),
-        });
-    }
-    Ok((log, (machine, state)))
-}
-
-/// A predecessor may still be closing the file.
-async fn open_log(path: &Path) -> io::Result<LogStore> {
-    let mut left = OPEN_TRIES;
-    loop {
-        match LogStore::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && left > 0 => left -= 1,
-            opened => return opened,
-        }
-        host::sleep(OPEN_PAUSE).await;
-    }
-}
-
-fn options(config: &ConsensusConfig) -> Config {
-    Config {
-        cluster_name: config.tls.own().cluster.clone(),
-        ..timed(config.heartbeat, config.election)
-    }
-}
-
-fn timed(heartbeat: Duration, election: Duration) -> Config {
-    Config {
-        heartbeat_interval: heartbeat.as_millis() as u64,
-        election_timeout_min: election.as_millis() as u64,
-        election_timeout_max: 2 * election.as_millis() as u64,
-        install_snapshot_timeout: 10_000,
-        max_payload_entries: 64,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(2000),
-        max_in_snapshot_log_to_keep: 500,
-        enable_pre_vote: Some(true),
-        ..Config::default()
-    }
-}
-
-#[cfg(feature = "testing")]
-impl Parts {
-    pub(crate) fn simulated(setting: crate::testing::Setting) -> Result<Self, CoordinatorError> {
-        let failed = |error: io::Error| CoordinatorError::Store {
-            path: "simulated".into(),
-            reason: error.to_string(),
-        };
-        Ok(Self {
-            own: setting.own,
-            address: setting.address,
-            options: Config {
-                snapshot_policy: SnapshotPolicy::LogsSinceLast(setting.snapshot_every),
-                max_in_snapshot_log_to_keep: setting.snapshot_keeps,
-                ..timed(setting.heartbeat, setting.election)
-            },
-            patience: 3 * setting.election,
-            log_level: LOG_LEVEL,
-            dialer: Dialer::Simulated(setting.wire),
-            log: LogStore::on(setting.database).map_err(failed)?,
-            machine: StateMachine::open(SnapshotFile::simulated(setting.snapshot), LOG_LEVEL)
-                .map_err(failed)?,
-        })
+        let since = || self.started.elapsed().saturating_sub(Duration::from_millis(heard));
+        (heard != 0).then(since)
     }
 }

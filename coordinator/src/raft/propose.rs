@@ -5,17 +5,22 @@ use std::time::Duration;
 use openraft::errors::{ClientWriteError, RaftError};
 use protocol::ids::NodeId;
 use protocol::rpc::Envelope;
+use protocol::rpc::raft_client::RaftClient;
 use tonic::Code;
 
+use super::dial::Link;
 use super::node::Consensus;
+use super::room::{OWN_RESERVE_BYTES, RESERVE_BYTES, Shortage};
 use super::service::Forwarded;
 use crate::error::CoordinatorError;
 use crate::host;
 use crate::state::{Actor, Change, Command, Outcome, Refusal, Timestamp};
 
 /// Longer than an election, so that a change made while a leader dies still goes through.
-const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_millis(50);
+pub(super) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const RETRY: Duration = Duration::from_millis(50);
+/// A follower has applied a forwarded change a heartbeat later.
+const READ_OWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
@@ -23,6 +28,8 @@ pub enum ProposeError {
     NoQuorum { reason: String },
     #[error("{}", .0.message)]
     Refused(Refusal),
+    #[error("the disk is full: {0}")]
+    NoRoom(Shortage),
     #[error("the log failed: {0}")]
     Failed(String),
 }
@@ -50,6 +57,7 @@ impl Consensus {
                 match self.attempt(&command).await {
                     Ok(outcome) => return Ok(outcome),
                     Err(Attempt::Fatal(reason)) => return Err(ProposeError::Failed(reason)),
+                    Err(Attempt::NoRoom(shortage)) => return Err(ProposeError::NoRoom(shortage)),
                     Err(Attempt::Retry(reason)) => last = reason,
                 }
                 host::sleep(RETRY).await;
@@ -64,12 +72,23 @@ impl Consensus {
 
     /// Writes `command` if this coordinator leads, at the level that all coordinators speak.
     pub(crate) async fn write(&self, command: Command) -> Result<Forwarded, CoordinatorError> {
-        let command = match self.state().stamped(command, self.log_level()) {
+        let reserve = if command.actor.is_person() { RESERVE_BYTES } else { OWN_RESERVE_BYTES };
+        if let Some(shortage) = self.shortage(reserve) {
+            return Ok(Forwarded::NoRoom(shortage));
+        }
+        let state = self.state();
+        let command = match state.stamped(command, self.log_level()) {
             Ok(command) => command,
-            Err(refusal) => return Ok(Forwarded::Applied(Outcome::Refused(refusal))),
+            Err(refusal) => {
+                let (outcome, index) = (Outcome::Refused(refusal), state.applied);
+                return Ok(Forwarded::Applied { outcome, index });
+            }
         };
         match self.raft().client_write(command).await {
-            Ok(written) => Ok(Forwarded::Applied(written.data)),
+            Ok(written) => {
+                let (index, outcome) = (written.log_id.index, written.data);
+                Ok(Forwarded::Applied { outcome, index })
+            }
             Err(RaftError::APIError(
                 ClientWriteError::ForwardToLeader(to) | ClientWriteError::LogEntryDiscarded(to),
             )) => Ok(Forwarded::NotLeader(to.leader_id.map(|id| id.0))),
@@ -78,26 +97,25 @@ impl Consensus {
     }
 
     async fn attempt(&self, command: &Command) -> Result<Outcome, Attempt> {
-        let status = self.status();
-        let leader = status.leader.ok_or_else(|| Attempt::Retry("no leader is known".into()))?;
+        let leader = self.leader()?;
         let answer = if leader == self.own() {
-            self.write(command.clone()).await.map_err(|e| Attempt::Fatal(e.to_string()))?
+            self.write(command.clone()).await.map_err(|e| Attempt::Retry(e.to_string()))?
         } else {
             self.forward(leader, command).await?
         };
         match answer {
-            Forwarded::Applied(outcome) => Ok(outcome),
+            Forwarded::Applied { outcome, index } => {
+                // Who proposed a change finds it in the state.
+                host::within(READ_OWN_TIMEOUT, self.applied(index)).await;
+                Ok(outcome)
+            }
+            Forwarded::NoRoom(shortage) => Err(Attempt::NoRoom(shortage)),
             Forwarded::NotLeader(_) => Err(Attempt::Retry("the leader is changing".into())),
         }
     }
 
     async fn forward(&self, leader: NodeId, command: &Command) -> Result<Forwarded, Attempt> {
-        let address = self
-            .address_of(leader)
-            .ok_or_else(|| Attempt::Retry("the leader's address is not known".into()))?;
-        let retry = |reason: String| Attempt::Retry(reason);
-        let mut client =
-            self.dialer().client(leader, &address).map_err(|e| retry(e.to_string()))?;
+        let mut client = self.client_of(leader)?;
         let envelope =
             Envelope::pack("Propose", command).map_err(|e| Attempt::Fatal(e.to_string()))?;
         match client.propose(envelope).await {
@@ -108,14 +126,31 @@ impl Consensus {
             Err(status) if status.code() == Code::PermissionDenied => {
                 Err(Attempt::Fatal(status.message().to_owned()))
             }
-            Err(status) => Err(retry(format!("the leader at {address}: {}", status.message()))),
+            Err(status) => Err(Attempt::Retry(format!("the leader: {}", status.message()))),
         }
+    }
+
+    /// Whom to bring a change to.
+    pub(super) fn leader(&self) -> Result<NodeId, Attempt> {
+        let known = match self.outage() {
+            Some(_) => self.caller(),
+            None => self.status().leader,
+        };
+        known.ok_or_else(|| Attempt::Retry("no leader is known".into()))
+    }
+
+    pub(super) fn client_of(&self, node: NodeId) -> Result<RaftClient<Link>, Attempt> {
+        let address = self
+            .address_of(node)
+            .ok_or_else(|| Attempt::Retry("the leader's address is not known".into()))?;
+        self.dialer().client(node, &address).map_err(|e| Attempt::Retry(e.to_string()))
     }
 }
 
-enum Attempt {
+pub(super) enum Attempt {
     Retry(String),
     Fatal(String),
+    NoRoom(Shortage),
 }
 
 /// The proposer's clock; the state never lets it go back.

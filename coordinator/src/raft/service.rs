@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Consensus;
 use super::network::{SnapshotHead, VoteCall};
+use super::room::Shortage;
 use super::type_config::TypeConfig;
 use crate::state::{Command, Outcome, State};
 
@@ -22,7 +23,13 @@ const SNAPSHOT_BYTES_MAX: u64 = 256 << 20;
 /// The answer to a forwarded command.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Forwarded {
-    Applied(Outcome),
+    Applied {
+        outcome: Outcome,
+        /// Where it stands in the log.
+        index: u64,
+    },
+    /// The leader's disk is full.
+    NoRoom(Shortage),
     /// Ask this one, if known.
     NotLeader(Option<NodeId>),
 }
@@ -34,12 +41,12 @@ pub(crate) struct RaftService {
 impl RaftService {
     // tonic's own error type is large, and its handlers return it as it is.
     #[allow(clippy::result_large_err)]
-    fn check<T>(&self, request: &Request<T>) -> Result<(), Status> {
+    fn check<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
         let peer = require_role(request, Role::Coordinator)?;
         if self.consensus.state().removed.contains(&peer.node) {
             return Err(Status::permission_denied("this coordinator was removed from the cluster"));
         }
-        Ok(())
+        Ok(peer.node)
     }
 }
 
@@ -49,7 +56,8 @@ impl raft_server::Raft for RaftService {
         &self,
         request: Request<Envelope>,
     ) -> Result<Response<Envelope>, Status> {
-        self.check(&request)?;
+        let caller = self.check(&request)?;
+        self.consensus.called_by(caller);
         let call: AppendEntriesRequest<TypeConfig> =
             request.get_ref().unpack("AppendEntries").map_err(malformed)?;
         let answer = self.consensus.raft().append_entries(call).await.map_err(failed)?;
@@ -101,6 +109,11 @@ impl raft_server::Raft for RaftService {
             request.get_ref().unpack("TransferLeader").map_err(malformed)?;
         let answer = self.consensus.raft().handle_transfer_leader(call).await.map_err(failed)?;
         pack("TransferLeaderResponse", &answer)
+    }
+
+    async fn read_index(&self, request: Request<Envelope>) -> Result<Response<Envelope>, Status> {
+        self.check(&request)?;
+        pack("ReadPosition", &self.consensus.own_read_position().await.map_err(failed)?)
     }
 
     async fn propose(&self, request: Request<Envelope>) -> Result<Response<Envelope>, Status> {

@@ -40,11 +40,32 @@ impl StateMachine {
         Ok((Self { state, last_applied, membership, published, file, log_level }, receiver))
     }
 
+    /// Where the state is published.
+    pub(crate) fn publisher(&self) -> watch::Sender<Arc<State>> {
+        self.published.clone()
+    }
+
+    /// In place of a state machine that had to be started again.
+    pub(crate) fn publish_to(&mut self, readers: watch::Sender<Arc<State>>) {
+        self.published = readers;
+    }
+
+    /// What is applied a second time, after a new start, readers have seen already.
+    fn publish(&self) {
+        self.published.send_if_modified(|known| {
+            let is_newer = self.state.applied >= known.applied;
+            if is_newer {
+                *known = Arc::clone(&self.state);
+            }
+            is_newer
+        });
+    }
+
     fn adopt(&mut self, meta: SnapshotMeta, state: Arc<State>) {
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership;
         self.state = state;
-        self.published.send_replace(Arc::clone(&self.state));
+        self.publish();
     }
 }
 
@@ -84,7 +105,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             answers.extend(responder.map(|responder| (responder, outcome)));
         }
         // Before the answers: who proposed a change finds it in the state.
-        self.published.send_replace(Arc::clone(&self.state));
+        self.publish();
         for (responder, outcome) in answers {
             responder.send(outcome);
         }

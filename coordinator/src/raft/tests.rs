@@ -32,6 +32,7 @@ mod lost_writes;
 mod torn_files;
 
 mod group {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use protocol::control::{JoinRequest, JoinResponse, Role};
@@ -269,6 +270,46 @@ mod group {
         for node in again {
             node.stop().await;
         }
+    }
+
+    /// The log it would need from its beginning is gone by then.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "long: thousands of changes before it joins"]
+    async fn a_coordinator_that_joins_late_catches_up_by_snapshot() {
+        const CHANGES: usize = 2700;
+        let folders: Vec<_> = (0..2).map(|_| tempfile::tempdir().expect("a folder")).collect();
+        found(folders[0].path()).await;
+        let first = Arc::new(start(folders[0].path(), None).await);
+        first.until("a leader", |s| s["hasQuorum"] == true).await;
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..16 {
+            let first = Arc::clone(&first);
+            writers.spawn(async move {
+                for number in (writer..CHANGES).step_by(16) {
+                    let body = format!(r#"{{"name":"key-{number}","role":"user"}}"#);
+                    assert_eq!(first.admin("POST", "keys", &body).await.0, 200);
+                }
+            });
+        }
+        while let Some(written) = writers.join_next().await {
+            written.expect("no panic");
+        }
+        let store = IdentityStore::open(folders[0].path()).expect("a folder");
+        let ca = store.load_ca().expect("readable").expect("a CA");
+        let secret = token(&first, "coordinator", 1).await;
+        let bound = bind(folders[1].path(), None).await;
+        let ports = (first.node_port, bound.node_port());
+        ask(&ca, ports, &secret, folders[1].path(), "c1", Role::Coordinator).await.expect("joined");
+        let second = bound.run();
+        second.until("a quorum", |s| s["hasQuorum"] == true).await;
+        let (status, keys) = second.admin("GET", "keys?consistent=true", "").await;
+        assert_eq!(status, 200, "{keys}");
+        // The founder's key is one of them.
+        assert_eq!(keys["items"].as_array().map(Vec::len), Some(CHANGES + 1));
+        let snapshot = folders[1].path().join("snapshot.json");
+        assert!(snapshot.exists(), "it was sent entries, not a snapshot");
+        second.stop().await;
+        Arc::into_inner(first).expect("the last one").stop().await;
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::Actor;
 use super::identity::IdentityChange;
 use super::timestamp::Timestamp;
+use super::voters::VoterChange;
 
 /// A log entry. `apply` never reads a clock: `at` is all it knows of time.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,6 +118,7 @@ pub enum Change {
         hash: Digest,
         prefix: String,
     },
+    Voters(VoterChange),
     StartOperation {
         id: String,
         kind: OperationKind,
@@ -174,6 +176,7 @@ impl Change {
             Self::PlacePlan { .. } => "place-plan",
             Self::SetRollout { .. } => "set-rollout",
             Self::AddKey { .. } => "add-key",
+            Self::Voters(change) => change.name(),
             Self::StartOperation { .. } => "start-operation",
             Self::UpdateOperation { .. } => "update-operation",
             Self::Unread(_) => "unread",

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod requests;
 pub mod timestamp;
 pub mod tokens;
+pub mod voters;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,7 @@ pub use self::operations::Operation;
 pub use self::outcome::{Outcome, Refusal, RefusalCode};
 pub use self::timestamp::Timestamp;
 pub use self::tokens::JoinToken;
+pub use self::voters::VoterChange;
 
 use self::operations::OperationEnd;
 use self::requests::{REMEMBERED_ASKED, REMEMBERED_OWN, RecentRequests};
@@ -57,6 +59,9 @@ pub struct State {
     pub removed: BTreeSet<NodeId>,
     pub models: BTreeMap<String, Model>,
     pub deployments: BTreeMap<String, Deployment>,
+    /// Coordinators that a person prefers as voters, with the log index of that.
+    #[serde(default)]
+    promoted: BTreeMap<NodeId, u64>,
     last_replica: u64,
     pub keys: BTreeMap<String, ApiKey>,
     pub tokens: BTreeMap<Digest, JoinToken>,
@@ -156,6 +161,7 @@ impl State {
                 self.set_rollout(replica, epoch, state, reason, missing_bytes)
             }
             Change::AddKey { name, role, hash, prefix } => self.add_key(name, role, hash, prefix),
+            Change::Voters(change) => self.change_voters(applying, change),
             Change::StartOperation { id, kind, subject, note } => {
                 self.start_operation(id, kind, subject, note)
             }

@@ -16,6 +16,12 @@ pub struct ClusterStatus {
     pub term: u64,
     pub commit_index: u64,
     pub has_quorum: bool,
+    /// Log index of the last entry in this coordinator's state.
+    #[serde(default)]
+    pub applied_index: u64,
+    /// What is wrong with this coordinator's own part in the group.
+    #[serde(default)]
+    pub problems: Vec<String>,
     pub coordinators: Vec<CoordinatorAddress>,
     pub nodes: u32,
     pub nodes_ready: u32,

@@ -44,11 +44,31 @@ impl Api {
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value, Failure> {
-        let request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        self.call_with(method, path, body, &[]).await
+    }
+
+    /// With headers of the caller's.
+    pub async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Value, Failure> {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let request = if method == Method::POST { request.json(&body) } else { request };
         let response = checked(request.send().await).await?;
         let text = response.text().await.map_err(|e| no_response(&e))?;
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// A header of the answer to a GET, whatever its status.
+    pub async fn header(&self, path: &str, name: &str) -> Option<String> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.ok()?;
+        response.headers().get(name)?.to_str().ok().map(str::to_owned)
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {

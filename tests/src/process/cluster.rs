@@ -274,6 +274,24 @@ impl Cluster {
     }
 }
 
+/// Index of the coordinator that leads, as one that answers sees it.
+pub async fn leader(cluster: &Cluster) -> usize {
+    cluster
+        .until("a leader", async || {
+            for (index, node) in cluster.coordinators.iter().enumerate() {
+                if !node.is_running() {
+                    continue;
+                }
+                let status = cluster.api(index).get("/admin/v1/cluster").await.ok()?;
+                if status["leader"] == status["thisNode"] && status["hasQuorum"] == true {
+                    return Some(index);
+                }
+            }
+            None
+        })
+        .await
+}
+
 fn strings(items: &[&str]) -> Vec<String> {
     items.iter().map(|&s| s.to_owned()).collect()
 }

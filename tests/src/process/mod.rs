@@ -5,7 +5,7 @@ mod cluster;
 mod node;
 
 pub use api::{Answer, Api, Failure};
-pub use cluster::{Cluster, ClusterOptions};
+pub use cluster::{Cluster, ClusterOptions, leader};
 pub use node::NodeProcess;
 
 use std::net::{TcpListener, UdpSocket};

@@ -10,22 +10,39 @@ pub struct NodeProcess {
     pub name: String,
     arguments: Vec<String>,
     log: PathBuf,
+    /// Runs the binary, which is its last argument but the node's own.
+    wrapper: Vec<String>,
     child: Option<Child>,
 }
 
 impl NodeProcess {
     pub fn start(name: &str, arguments: Vec<String>, folder: &Path) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let mut node = Self { name: name.to_owned(), arguments, log, child: None };
+        let mut node = Self { name: name.to_owned(), arguments, log, wrapper: vec![], child: None };
         node.restart();
         node
+    }
+
+    /// Starts it again inside of `wrapper`, a command that takes the node's as arguments.
+    pub fn restart_inside(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
+        self.restart();
+    }
+
+    /// A file as the process sees it, also where it has mounts of its own.
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        let id = self.child.as_ref().expect("running").id();
+        PathBuf::from(format!("/proc/{id}/root{}", path.display()))
     }
 
     /// Starts it again with the same arguments.
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "{} is running", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
-        let child = Command::new(super::binary())
+        let binary = super::binary().display().to_string();
+        let mut command = self.wrapper.iter().chain([&binary]);
+        let child = Command::new(command.next().expect("a command"))
+            .args(command)
             .args(&self.arguments)
             .arg("--stop-with-stdin")
             .stdin(Stdio::piped())
