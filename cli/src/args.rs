@@ -7,6 +7,7 @@ mod members;
 mod model;
 mod node;
 mod node_process;
+mod op;
 
 use std::path::PathBuf;
 
@@ -19,8 +20,9 @@ pub(crate) use cluster::{
 pub(crate) use keys::{KeyRoleArg, KeysCommand};
 pub(crate) use members::MembersCommand;
 pub(crate) use model::ModelCommand;
-pub(crate) use node::{NodeCommand, NodeJoin};
+pub(crate) use node::{NodeCommand, NodeDrain, NodeJoin, OnNoFitArg};
 pub(crate) use node_process::{Coordinator, Up, Worker};
+pub(crate) use op::OpCommand;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -96,6 +98,9 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Run a model in this one process, without a cluster.
     Generate(Generate),
+    /// Long operations: what runs, what became of it.
+    #[command(subcommand)]
+    Op(OpCommand),
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::admin::{ErrorBody, ErrorDetail};
+use protocol::admin::{ClusterStatus, ErrorBody, ErrorDetail};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,18 @@ impl Client {
         Ok(Self { http, context, quiet: false })
     }
 
+    /// The same cluster through its other coordinators, as far as this one tells them.
+    pub(crate) async fn others(&self) -> Vec<Self> {
+        let Ok(status) = self.get::<ClusterStatus>("/admin/v1/cluster").await else {
+            return Vec::new();
+        };
+        let scheme = self.context.api.split("://").next().unwrap_or("https");
+        let apis = status.coordinators.iter().map(|c| format!("{scheme}://{}", c.api_address));
+        let other = |api: &String| *api != self.context.api;
+        let at = |api| Self::of(Context { api, ..self.context.clone() }).ok();
+        apis.filter(other).filter_map(at).collect()
+    }
+
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.call(Method::GET, path, None::<&()>).await
     }
@@ -55,6 +67,14 @@ impl Client {
         self.call(Method::PUT, path, None::<&()>).await
     }
 
+    pub(crate) async fn patch<B, T>(&self, path: &str, body: &B) -> Result<T, CliError>
+    where
+        B: Serialize,
+        T: DeserializeOwned,
+    {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.call(Method::DELETE, path, None::<&()>).await
     }
@@ -67,6 +87,13 @@ impl Client {
     ) -> Result<Response, CliError> {
         let request = self.request(Method::POST, path).json(body);
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if response.status().is_success() { Ok(response) } else { Err(failure(response).await) }
+    }
+
+    /// An open answer to a GET that goes on; no total deadline.
+    pub(crate) async fn watch(&self, path: &str) -> Result<Response, CliError> {
+        let response =
+            self.request(Method::GET, path).send().await.map_err(|e| self.unreachable(&e))?;
         if response.status().is_success() { Ok(response) } else { Err(failure(response).await) }
     }
 

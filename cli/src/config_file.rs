@@ -28,6 +28,8 @@ pub(crate) struct WorkerFile {
     pub threads: Option<usize>,
     pub packed_cache: Option<String>,
     pub metrics_listen: Option<String>,
+    /// Seconds that others have to take over what runs here when it is told to stop.
+    pub drain_timeout: Option<u64>,
 }
 
 /// The file's options, or none without a file.

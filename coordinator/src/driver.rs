@@ -1,17 +1,19 @@
 //! The dull loop around the reconciler: receive, step, carry out. No decision is taken here.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::control::CoordinatorEndpoint;
+use protocol::ids::NodeId;
 use protocol::transport::NodeTls;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::identity::someone_else_at;
 use crate::metrics;
-use crate::nodes::WorkerRegistry;
+use crate::nodes::{DataPlane, WorkerRegistry};
 use crate::raft::{Consensus, ProposeError};
 use crate::reconcile::{Action, Event, LiveView, Reconciler, ReconcilerConfig};
 use crate::state::Change;
@@ -27,6 +29,8 @@ pub(crate) struct Driver {
     pub(crate) consensus: Arc<Consensus>,
     pub(crate) registry: Arc<WorkerRegistry>,
     pub(crate) events: mpsc::Receiver<Event>,
+    /// Of the same queue; weak, as the driver ends with the last sender.
+    pub(crate) answers: mpsc::WeakSender<Event>,
     pub(crate) view: watch::Sender<Arc<LiveView>>,
     pub(crate) origin: Instant,
     pub(crate) config: ReconcilerConfig,
@@ -37,6 +41,7 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let mut reconciler = Reconciler::new(self.config.clone());
         let proposals = Arc::new(Semaphore::new(PROPOSALS_MAX));
+        let mut data_plane = DataProgress::default();
         let mut state = self.consensus.watch_state();
         state.mark_changed();
         let mut ticker = tokio::time::interval(self.config.tick);
@@ -57,7 +62,15 @@ impl Driver {
             // What a worker says may presume a change that was applied a moment ago.
             let newer = state.has_changed().unwrap_or(false);
             let newer = newer.then(|| Event::StateChanged(Arc::clone(&state.borrow_and_update())));
-            for event in newer.into_iter().chain([event]) {
+            let progress = match event {
+                Event::Tick => data_plane.grown(&self.registry),
+                _ => Vec::new(),
+            };
+            if let Event::StreamLost { node } = event {
+                self.ask_for_life(node);
+            }
+            let progress = progress.into_iter().map(|node| Event::DataProgress { node });
+            for event in newer.into_iter().chain(progress).chain([event]) {
                 for action in reconciler.step(event, now) {
                     self.perform(action, &proposals);
                 }
@@ -66,6 +79,20 @@ impl Driver {
             metrics::nodes(&view);
             self.view.send_replace(view);
         }
+    }
+
+    /// A stream may have been cut by something on the way: if the process lives, it answers.
+    fn ask_for_life(&self, node: NodeId) {
+        let (data_plane, events) =
+            (DataPlane::new(Arc::clone(&self.registry)), self.answers.clone());
+        let limit = self.config.reset_grace;
+        tokio::spawn(async move {
+            if data_plane.answers(node, limit).await
+                && let Some(events) = events.upgrade()
+            {
+                let _ = events.send(Event::Answered { node }).await;
+            }
+        });
     }
 
     fn perform(&self, action: Action, proposals: &Arc<Semaphore>) {
@@ -83,6 +110,25 @@ impl Driver {
                 });
             }
         }
+    }
+}
+
+/// Counts of received datagrams per data connection at the last look.
+#[derive(Default)]
+struct DataProgress {
+    seen: BTreeMap<NodeId, (usize, u64)>,
+}
+
+impl DataProgress {
+    /// The workers of which something arrived since.
+    fn grown(&mut self, registry: &WorkerRegistry) -> Vec<NodeId> {
+        let counts = registry.received();
+        let seen = std::mem::replace(&mut self.seen, counts);
+        let same_connection_grew = |(node, (connection, count)): (&NodeId, &(usize, u64))| {
+            let before = seen.get(node).filter(|(before, _)| before == connection)?;
+            (before.1 < *count).then_some(*node)
+        };
+        self.seen.iter().filter_map(same_connection_grew).collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod api_server;
 pub mod config;
 mod driver;
 pub mod error;
+mod events;
 mod founding;
 pub mod gateway;
 mod host;

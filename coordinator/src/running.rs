@@ -24,6 +24,7 @@ use crate::api_server;
 use crate::config::Config;
 use crate::driver::{self, Driver, EVENTS_MAX};
 use crate::error::CoordinatorError;
+use crate::events;
 use crate::founding::coordinator_identity;
 use crate::gateway::auth::{self, KeyPolicy};
 use crate::gateway::config::GatewayConfig;
@@ -263,12 +264,15 @@ impl Part {
                 consensus: Arc::clone(consensus),
                 registry: Arc::clone(registry),
                 events,
+                answers: self.events.downgrade(),
                 view: self.view.clone(),
                 origin: self.origin,
                 config: self.config.reconciler.clone(),
             };
             tasks.spawn(driver.run());
         }
+        let told = Arc::clone(consensus.events());
+        tasks.spawn(events::watch(Arc::clone(consensus), told, self.view.subscribe()));
         tasks.spawn(driver::watch_leadership(Arc::clone(consensus), self.events.clone()));
         let data_plane = DataPlane::new(Arc::clone(registry));
         let blobs = BlobStore::open(&self.config.data_dir, data_plane)?;

@@ -15,6 +15,7 @@ mod ca;
 mod cluster;
 mod coordinators;
 mod deployments;
+mod events;
 mod join_tokens;
 mod keys;
 mod models;
@@ -31,10 +32,13 @@ pub use self::coordinators::{CoordinatorPart, CoordinatorView};
 pub use self::deployments::{
     DeployModel, DeployOptions, DeploymentState, DeploymentView, RankView, StageView,
 };
+pub use self::events::EventView;
 pub use self::join_tokens::{JoinTokenCreated, JoinTokenView, NewJoinToken};
 pub use self::keys::{KeyCreated, KeyRole, KeyView, NewKey};
 pub use self::models::{ImportModel, ModelView};
-pub use self::nodes::{NodeState, NodeView, ShardView};
+pub use self::nodes::{
+    DrainEffect, DrainMove, DrainNode, LabelNode, NodeState, NodeView, OnNoFit, ShardView,
+};
 pub use self::operations::{OperationState, OperationView};
 pub use self::plan::{PlanRequest, PlanView, PlannedRank, PlannedStage};
 

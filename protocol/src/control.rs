@@ -57,6 +57,9 @@ pub struct Heartbeat {
     /// Of the certificate in use, when it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateFacts>,
+    /// It was told to stop, and goes once nothing of value is left on it.
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +118,10 @@ pub enum CoordinatorMessage {
     /// Measure the link to each of these nodes and report `Link`.
     ProbeLinks {
         peers: Vec<PeerAddress>,
+    },
+    /// To a worker that is leaving: nothing more will be moved off it, so it need not wait.
+    Release {
+        reason: String,
     },
     /// The node was removed from the cluster: stop, and do not come back.
     Removed,

@@ -3,6 +3,7 @@
 mod all_killed;
 mod api_edge;
 mod bad_input;
+mod drains;
 mod full_disk;
 mod group_of_five;
 mod identity;

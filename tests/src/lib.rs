@@ -3,5 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod invariants;
+pub mod linearizability;
+pub mod netns;
 pub mod process;
+pub mod relay;
 pub mod sim;

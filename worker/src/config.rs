@@ -50,7 +50,9 @@ pub struct Timeouts {
     pub shards: ShardTimeouts,
     /// Least time a step may take before the pipeline counts as lost.
     pub step: Duration,
-    /// Running sequences may go on that long after a shutdown was asked for.
+    /// Others may take over what runs here for that long after a shutdown was asked for.
+    pub leave: Duration,
+    /// What was not taken over may go on that long after it.
     pub drain: Duration,
     /// Longest pause between two attempts to reach a coordinator.
     pub reconnect_max: Duration,
@@ -62,6 +64,7 @@ impl Default for Timeouts {
             dial: Duration::from_secs(2),
             shards: ShardTimeouts::default(),
             step: Duration::from_secs(20),
+            leave: Duration::from_secs(30),
             drain: Duration::from_secs(5),
             reconnect_max: Duration::from_secs(2),
         }

@@ -24,4 +24,4 @@ pub mod weight_store;
 pub use config::{Config, Timeouts};
 pub use device_choice::DeviceChoice;
 pub use error::WorkerError;
-pub use start::{Worker, run};
+pub use start::{Stopping, Worker, run};

@@ -28,10 +28,22 @@ use crate::{metrics, probe};
 /// Peers hear of the end of their connections within this time, or notice by themselves.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs a worker that has joined a cluster until `shutdown` resolves and its drain is over.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+/// How a worker is told to stop; each is more urgent than the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stopping {
+    #[default]
+    No,
+    /// Once others have taken over what runs here, if they can.
+    Leave,
+    /// Once what runs here has ended, or its time is over.
+    Drain,
+    Now,
+}
+
+/// Runs a worker that has joined a cluster until it was told to stop and has.
+pub async fn run(config: Config, stopping: watch::Receiver<Stopping>) -> Result<(), WorkerError> {
     engine::give_back_large_blocks();
-    Worker::start(config).await?.run(shutdown).await
+    Worker::start(config).await?.run(stopping).await
 }
 
 /// A worker whose socket is bound and that serves its peers.
@@ -111,9 +123,9 @@ impl Worker {
         self.address
     }
 
-    /// Runs until `shutdown` resolves, then refuses what is new and lets what runs end in time.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
-        let ended = self.driver.run(shutdown).await;
+    /// Runs until it is told to stop, then refuses what is new and lets what runs end in time.
+    pub async fn run(self, stopping: watch::Receiver<Stopping>) -> Result<(), WorkerError> {
+        let ended = self.driver.run(stopping).await;
         self.endpoint.close("the worker shuts down");
         // Peers that did not hear it notice by silence.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.endpoint.wait_idle()).await;

@@ -33,6 +33,10 @@ pub(crate) enum ClusterCommand {
     /// join --role coordinator` on its machine.
     #[command(subcommand)]
     Members(MembersCommand),
+    /// What happens in the cluster: nodes, deployments, leadership, keys, operations.
+    #[command(after_help = "Examples:\n  trireme cluster events\n  \
+                      trireme cluster events --from 0 --no-follow -o jsonl")]
+    Events(Events),
 }
 
 #[derive(Debug, Args)]
@@ -109,4 +113,14 @@ pub(crate) struct ClusterInit {
 pub(crate) enum RoleArg {
     Worker,
     Coordinator,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Events {
+    /// Only what comes after this log index; what is and what comes when absent.
+    #[arg(long)]
+    pub from: Option<u64>,
+    /// End once all that is known was shown.
+    #[arg(long)]
+    pub no_follow: bool,
 }

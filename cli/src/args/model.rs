@@ -53,6 +53,15 @@ pub(crate) enum ModelCommand {
         #[command(flatten)]
         wait: Wait,
     },
+    /// What happened to a deployment, how it is now and why, and what happens next.
+    #[command(after_help = "Examples:\n  trireme model events demo\n  \
+                      trireme model events demo --follow")]
+    Events {
+        model: String,
+        /// Go on with what happens from now on.
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// Stop serving a model; its weights stay on the disks.
     #[command(
         after_help = "Examples:\n  trireme model undeploy demo\n  trireme model undeploy demo --yes"

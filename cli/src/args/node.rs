@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{RoleArg, Wait};
 
@@ -23,6 +23,27 @@ pub(crate) enum NodeCommand {
         after_help = "Examples:\n  trireme node describe b2\n  trireme node describe b2 -o yaml"
     )]
     Describe { node: String },
+    /// Plan nothing new on a worker; what it runs stays.
+    #[command(after_help = "Examples:\n  trireme node cordon b2\n  trireme node cordon b2 -o json")]
+    Cordon { node: String },
+    /// Let a worker take new work again.
+    #[command(
+        after_help = "Examples:\n  trireme node uncordon b2\n  trireme node uncordon b2 -o json"
+    )]
+    Uncordon { node: String },
+    /// Move what runs on a worker to the others, then cordon it; running answers go on there.
+    #[command(after_help = "Examples:\n  trireme node drain b2\n  \
+                      trireme node drain b2 --timeout 300 --on-no-fit stop --yes")]
+    Drain(NodeDrain),
+    /// Take back a drain, also one that is done.
+    #[command(
+        after_help = "Examples:\n  trireme node undrain b2\n  trireme node undrain b2 -o json"
+    )]
+    Undrain { node: String },
+    /// Set labels (KEY=VALUE) or remove them (KEY-); without any, show them.
+    #[command(after_help = "Examples:\n  trireme node label b2 rack=3 gpu=4090\n  \
+                      trireme node label b2 rack-")]
+    Label { node: String, labels: Vec<String> },
     /// Remove a node from the cluster; what it held is planned anew.
     #[command(
         visible_alias = "remove",
@@ -36,6 +57,32 @@ pub(crate) enum NodeCommand {
         #[arg(short, long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NodeDrain {
+    pub node: String,
+    /// What to do where a model fits nowhere else: leave all as it is, or stop the model.
+    #[arg(long, value_enum, default_value_t = OnNoFitArg::Abort)]
+    pub on_no_fit: OnNoFitArg,
+    /// Seconds that it may take; then it fails, and what has moved stays there.
+    #[arg(long, default_value_t = 600)]
+    pub timeout: u64,
+    /// Print the operation's id and return at once.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Show the effect, change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnNoFitArg {
+    Abort,
+    Stop,
 }
 
 #[derive(Debug, Args)]

@@ -106,6 +106,10 @@ pub(crate) struct Worker {
     /// The node's name; the host name when absent.
     #[arg(long)]
     pub name: Option<String>,
+    /// Seconds that others have to take over what runs here when it is told to stop (SIGTERM); 30
+    /// when absent. A second signal ends it at once.
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_timeout: Option<u64>,
     /// Address where this worker's own /metrics is served over plain HTTP.
     #[arg(long)]
     pub metrics_listen: Option<String>,

@@ -4,6 +4,7 @@ use protocol::admin::{ClusterStatus, JoinTokenCreated, JoinTokenView, List, NewJ
 use protocol::control::Role;
 
 use super::ca;
+use super::events;
 use super::members;
 use super::node::default_name;
 use crate::args::{ClusterCommand, ClusterInit, Global, JoinToken, JoinTokenCommand, RoleArg};
@@ -31,6 +32,10 @@ pub(crate) async fn run(
         ClusterCommand::JoinToken(args) => join_token(args, global, output).await,
         ClusterCommand::Ca(command) => ca::run(command, global, output).await,
         ClusterCommand::Members(command) => members::run(command, global, output).await,
+        ClusterCommand::Events(args) => {
+            let client = Client::new(global)?;
+            events::show(&client, output, args.from, None, !args.no_follow).await
+        }
     }
 }
 

@@ -4,12 +4,15 @@ mod ca;
 mod chat;
 mod cluster;
 mod coordinator;
+mod duty;
+mod events;
 mod generate;
 mod inspect;
 mod keys;
 mod members;
 mod model;
 mod node;
+mod op;
 mod operation;
 pub(crate) mod plan;
 pub(crate) mod up;
@@ -35,6 +38,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), CliError> {
         Command::Plan(args) => plan::run(args, &client()?, output).await,
         Command::Chat(args) => chat::run(args, &client()?, output).await,
         Command::Generate(args) => generate::run(args, output).await,
+        Command::Op(command) => op::run(command, &client()?, output).await,
         Command::Keys(command) => keys::run(command, &client()?, output).await,
         Command::Version => version::run(output),
         Command::Completion { shell } => {

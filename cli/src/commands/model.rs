@@ -4,7 +4,7 @@ use protocol::admin::{DeployModel, DeployOptions, ImportModel, List, ModelView, 
 use protocol::model_spec::KvType;
 use protocol::plan::ActivationType;
 
-use super::{confirm, inspect, operation};
+use super::{confirm, events, inspect, operation};
 use crate::args::{ActivationArg, KvArg, ModelCommand, Placement};
 use crate::client::Client;
 use crate::error::CliError;
@@ -23,6 +23,10 @@ pub(crate) async fn run(
         ModelCommand::Describe { model } => {
             let view: ModelView = client.get(&format!("/admin/v1/models/{model}")).await?;
             output.describe("Model", &view)
+        }
+        ModelCommand::Events { model, follow } => {
+            let _: ModelView = client.get(&format!("/admin/v1/models/{model}")).await?;
+            events::show(client, output, Some(0), Some(&model), follow).await
         }
         ModelCommand::Inspect { path } => inspect::run(&path, output),
         ModelCommand::Import { path, name, node, wait } => {

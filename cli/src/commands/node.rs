@@ -1,10 +1,10 @@
-//! `trireme node`: join, ls, describe, rm.
+//! `trireme node`: join, ls, describe, rm; the rest of it in `duty`.
 
 use protocol::admin::{List, NodeView, OperationView};
 use protocol::control::{CoordinatorEndpoint, Role};
 use worker::join::JoinError;
 
-use super::{confirm, operation};
+use super::{confirm, duty, operation};
 use crate::args::{Global, NodeCommand, NodeJoin};
 use crate::client::Client;
 use crate::error::{CliError, Exit};
@@ -32,6 +32,16 @@ pub(crate) async fn run(
             let path = format!("/admin/v1/nodes/{node}");
             let view: NodeView = Client::new(global)?.get(&path).await?;
             output.describe("Node", &view)
+        }
+        NodeCommand::Cordon { node } => {
+            duty::cordon(&node, "cordon", &Client::new(global)?, output).await
+        }
+        NodeCommand::Uncordon { node } | NodeCommand::Undrain { node } => {
+            duty::cordon(&node, "uncordon", &Client::new(global)?, output).await
+        }
+        NodeCommand::Drain(args) => duty::drain(args, &Client::new(global)?, output).await,
+        NodeCommand::Label { node, labels } => {
+            duty::label(&node, &labels, &Client::new(global)?, output).await
         }
         NodeCommand::Rm { node, wait, yes } => {
             let effect = format!("{node} leaves the cluster for good; its layers move elsewhere");

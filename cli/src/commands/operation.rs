@@ -34,7 +34,7 @@ pub(crate) async fn follow(
             Exit::Interrupted,
             "detached",
             format!("operation {id} continues in the cluster"),
-            "see `trireme model ls -o wide`",
+            format!("go on with: trireme op wait {id}"),
         )),
     }
 }
@@ -48,6 +48,10 @@ async fn poll(
     let label = format!("{} {}", operation.kind, operation.subject);
     let mut progress = Progress::new(&label, output.quiet);
     let mut last_answer = Instant::now();
+    // Any coordinator answers, should this one go away meanwhile.
+    let others = client.others().await;
+    let mut asked = std::iter::once(client).chain(&others).cycle();
+    let mut client = asked.next().unwrap_or(client);
     loop {
         match operation.state {
             OperationState::Done => break,
@@ -59,7 +63,7 @@ async fn poll(
             }
             OperationState::Running if Instant::now() > deadline => {
                 let why = format!("operation {} continues: {}", operation.id, operation.note);
-                let next = "see `trireme model ls -o wide`";
+                let next = format!("go on with: trireme op wait {}", operation.id);
                 return Err(CliError::new(Exit::TimedOut, "the wait timed out", why, next));
             }
             OperationState::Running => {}
@@ -74,7 +78,9 @@ async fn poll(
                 operation = view;
                 last_answer = Instant::now();
             }
-            Err(_) if last_answer.elapsed() < PATIENCE => {}
+            Err(_) if last_answer.elapsed() < PATIENCE => {
+                client = asked.next().unwrap_or(client);
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,5 +1,7 @@
 //! `trireme worker`: runs a worker until it is told to stop.
 
+use std::time::Duration;
+
 use worker::{DeviceChoice, WorkerError};
 
 use super::coordinator::resolve;
@@ -36,12 +38,11 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     if let Some(listen) = args.metrics_listen.or(file.metrics_listen) {
         config.metrics = Some(resolve("--metrics-listen", &listen)?);
     }
-    let mut stopped = shutdown::watch_for(args.stop_with_stdin)?;
-    let shutdown = async move {
-        // A watch that is gone is a reason to stop too.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    worker::run(config, shutdown).await.map_err(|error| match error {
+    if let Some(seconds) = args.drain_timeout.or(file.drain_timeout) {
+        config.timeouts.leave = Duration::from_secs(seconds);
+    }
+    let stopping = shutdown::watch_for_worker(args.stop_with_stdin)?;
+    worker::run(config, stopping).await.map_err(|error| match error {
         WorkerError::Duplicate { ref path, .. } => {
             let next = format!("on one of the two: rm -r {} && trireme node join", path.display());
             let what = "this machine has the identity of another one";

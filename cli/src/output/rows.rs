@@ -28,7 +28,7 @@ impl Row for NodeView {
     fn columns(wide: bool) -> Vec<&'static str> {
         let mut columns = vec!["NAME", "ROLES", "STATE", "DEVICE", "MEM USED/USABLE", "SHARDS"];
         if wide {
-            columns.extend(["SINCE", "REASON", "ID"]);
+            columns.extend(["SINCE", "REASON", "NEXT", "ID"]);
         }
         columns
     }
@@ -49,7 +49,8 @@ impl Row for NodeView {
             joined(self.shards.iter().map(|s| format!("{}#{} {}", s.model, s.epoch, s.layers))),
         ];
         if wide {
-            cells.extend([self.since.clone(), dash(self.reason.clone()), self.id.short()]);
+            let (reason, next) = (dash(self.reason.clone()), dash(self.next.clone()));
+            cells.extend([self.since.clone(), reason, next, self.id.short()]);
         }
         cells
     }

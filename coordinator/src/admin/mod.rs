@@ -6,7 +6,9 @@ mod ca;
 mod cluster;
 mod coordinators;
 mod deployments;
+mod duty;
 mod error;
+mod events;
 mod freshness;
 mod join_tokens;
 mod keys;
@@ -65,10 +67,12 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .merge(ca::routes())
         .merge(coordinators::routes())
         .merge(nodes::routes())
+        .merge(duty::routes())
         .merge(models::routes())
         .merge(deployments::routes())
         .merge(keys::routes())
         .merge(operations::routes())
+        .merge(events::routes())
 }
 
 impl Admin {

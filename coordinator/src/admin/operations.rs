@@ -1,21 +1,52 @@
 //! Long operations as they stand.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use protocol::admin::{OperationState, OperationView};
+use protocol::admin::{List, OperationState, OperationView};
 use protocol::shard::ShardState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Admin;
+use super::asker::Asker;
 use super::error::{AdminError, Failures};
+use super::{Admin, views};
 use crate::reconcile::LiveView;
-use crate::state::{OperationKind, State as Replicated};
+use crate::state::{Change, Operation, OperationChange, OperationKind, State as Replicated};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new().routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(cancel))
+}
+
+/// Those that run first, then the last ones that ended.
+#[utoipa::path(
+    get, path = "/admin/v1/operations", tag = "operations",
+    responses((status = 200, description = "As they stand.", body = List<OperationView>), Failures),
+)]
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<List<OperationView>> {
+    let state = admin.state();
+    let mut ids: Vec<_> = state.operations.iter().collect();
+    let running = |o: &Operation| o.state == OperationState::Running;
+    ids.sort_by_key(|(_, o)| (!running(o), Reverse(o.updated_at)));
+    let items = ids.into_iter().filter_map(|(id, _)| view(&admin, id).ok()).collect();
+    Json(views::list("OperationList", items))
+}
+
+/// End a running operation, and take back what it was about where that can be.
+#[utoipa::path(
+    post, path = "/admin/v1/operations/{id}/cancel", tag = "operations",
+    params(("id" = String, Path, description = "What the request that started it answered.")),
+    responses((status = 200, description = "As it ended.", body = OperationView), Failures),
+)]
+pub(super) async fn cancel(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    asker: Asker,
+) -> Result<Json<OperationView>, AdminError> {
+    admin.propose(&asker, Change::Operation(OperationChange::Cancel { id: id.clone() })).await?;
+    view(&admin, &id).map(Json)
 }
 
 /// A long operation as it stands.
@@ -45,6 +76,7 @@ pub(super) fn view(admin: &Admin, id: &str) -> Result<OperationView, AdminError>
         done: operation.done,
         total: operation.total,
         started_at: operation.started_at.to_string(),
+        deadline: operation.started_at.plus_seconds(operation.limit_seconds).to_string(),
         result: operation.result.clone(),
     };
     let deploys = operation.kind == OperationKind::Deploy;

@@ -1,5 +1,7 @@
 //! Replicated and live state as the bodies of the admin API.
 
+use std::time::Duration;
+
 use partitioner::{PlanError, Planned};
 use protocol::admin::{
     API_VERSION, DeploymentState, DeploymentView, List, ModelView, NodeState, NodeView, PlanView,
@@ -23,48 +25,74 @@ pub(super) fn list<T>(kind: &str, items: Vec<T>) -> List<T> {
 pub(super) fn node(admin: &Admin, state: &State, id: NodeId, member: &Member) -> NodeView {
     let live = admin.live();
     let now = admin.origin.elapsed();
-    let (node_state, reason, since) = match live.nodes.get(&id) {
-        Some(node) => (node.state, node.reason.clone(), node.since),
+    let seen = match live.nodes.get(&id) {
+        Some(node) => Seen {
+            state: node.state,
+            reason: node.reason.clone(),
+            next: node.next.clone(),
+            since: node.since,
+        },
         None if member.role == Role::Coordinator => coordinator(admin, id, now),
-        None => (NodeState::Joining, "has not connected yet".to_owned(), now),
+        None => Seen::joining("has not connected yet", "ready once it connects", now),
     };
+    let asked = matches!(seen.state, NodeState::Cordoned | NodeState::Draining);
+    let since = member.duty.since().filter(|_| asked);
     let shards = live.nodes.get(&id).map(|n| n.shards.as_slice()).unwrap_or_default();
     NodeView {
         id,
         name: member.name.clone(),
         roles: vec![member.role],
-        state: node_state,
-        reason,
-        since: admin.wall(since).to_string(),
+        state: seen.state,
+        reason: seen.reason,
+        next: seen.next,
+        since: since.unwrap_or_else(|| admin.wall(seen.since)).to_string(),
         joined_at: member.joined_at.to_string(),
         profile: member.profile.clone(),
         memory_used_bytes: live.nodes.get(&id).map_or(0, |n| n.memory_used_bytes),
         shards: shards.iter().filter_map(|s| shard(state, id, s)).collect(),
+        labels: member.labels.clone(),
+    }
+}
+
+/// A node's state and the words to it.
+struct Seen {
+    state: NodeState,
+    reason: String,
+    next: String,
+    /// On the driver's clock.
+    since: Duration,
+}
+
+impl Seen {
+    fn joining(reason: &str, next: &str, since: Duration) -> Self {
+        let (reason, next) = (reason.to_owned(), next.to_owned());
+        Self { state: NodeState::Joining, reason, next, since }
     }
 }
 
 /// Coordinators send no heartbeats to each other but Raft's, and only the leader sees those.
-fn coordinator(
-    admin: &Admin,
-    id: NodeId,
-    now: std::time::Duration,
-) -> (NodeState, String, std::time::Duration) {
+fn coordinator(admin: &Admin, id: NodeId, now: Duration) -> Seen {
     let raft = admin.consensus.status();
-    let start = std::time::Duration::ZERO;
+    let ready = |reason: &str, next: &str| {
+        let (reason, next) = (reason.to_owned(), next.to_owned());
+        Seen { state: NodeState::Ready, reason, next, since: Duration::ZERO }
+    };
     let part = if raft.voters.contains(&id) {
-        "voter"
+        ready("voter", "")
     } else if raft.learners.contains(&id) {
-        "learner: votes once there are three coordinators"
+        ready("learner", "votes once the number of coordinators is odd")
     } else {
-        return (NodeState::Joining, "not in the Raft group yet".to_owned(), now);
+        return Seen::joining("not in the Raft group yet", "the leader adds it", now);
     };
     match admin.consensus.silence_of(id) {
-        Some(silence) => {
-            let reason = format!("silent for {:.0} s", silence.as_secs_f64());
-            (NodeState::Lost, reason, now.saturating_sub(silence))
-        }
-        None if raft.leader == Some(id) => (NodeState::Ready, "leader".to_owned(), start),
-        None => (NodeState::Ready, part.to_owned(), start),
+        Some(silence) => Seen {
+            state: NodeState::Lost,
+            reason: format!("silent for {:.0} s", silence.as_secs_f64()),
+            next: "takes part again as soon as it answers the leader".to_owned(),
+            since: now.saturating_sub(silence),
+        },
+        None if raft.leader == Some(id) => ready("leader", ""),
+        None => part,
     }
 }
 

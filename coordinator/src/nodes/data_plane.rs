@@ -60,6 +60,13 @@ impl DataPlane {
         self.open(node, ReplicaId(0), Epoch(0), &StreamHello::Weights).await
     }
 
+    /// Whether the worker's process answers within `limit`.
+    pub(crate) async fn answers(&self, node: NodeId, limit: Duration) -> bool {
+        let asking = self.open(node, ReplicaId(0), Epoch(0), &StreamHello::Probe);
+        let answered = tokio::time::timeout(limit, asking).await;
+        matches!(answered, Ok(Ok(_) | Err(OpenError::Refused { .. })))
+    }
+
     /// Opens a stream that says `hello` and was answered `Ok`.
     async fn open(
         &self,

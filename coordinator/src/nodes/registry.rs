@@ -162,6 +162,13 @@ impl WorkerRegistry {
         self.lock().connections.get(&node).cloned()
     }
 
+    /// Of each data connection, its identity and how many datagrams it received.
+    pub(crate) fn received(&self) -> BTreeMap<NodeId, (usize, u64)> {
+        let workers = self.lock();
+        let count = |c: &quinn::Connection| (c.stable_id(), c.stats().udp_rx.datagrams);
+        workers.connections.iter().map(|(node, c)| (*node, count(c))).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Workers> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }

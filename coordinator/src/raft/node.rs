@@ -19,6 +19,7 @@ use super::network::Network;
 use super::parts::{self, Parts};
 use super::type_config::{Raft, Voter, VoterId};
 use crate::error::CoordinatorError;
+use crate::events::EventLog;
 use crate::host::{self, Instant};
 use crate::state::State;
 
@@ -49,6 +50,7 @@ pub struct Consensus {
     log_level: u32,
     dialer: Dialer,
     state: watch::Receiver<Arc<State>>,
+    events: Arc<EventLog>,
     /// Longest silence that still counts as being led.
     patience: Duration,
     started: Instant,
@@ -82,6 +84,7 @@ impl Consensus {
         let Parts { dialer, data_dir, log, machine, .. } = parts;
         let (machine, state) = machine;
         let published = machine.publisher();
+        let events = machine.events();
         let network = Network { dialer: dialer.clone() };
         let options = Arc::new(options.validate().map_err(CoordinatorError::raft)?);
         let raft = Raft::new(VoterId(own), Arc::clone(&options), network, log, machine)
@@ -98,6 +101,7 @@ impl Consensus {
             log_level,
             dialer,
             state,
+            events,
             patience,
             started: Instant::now(),
             heard: AtomicU64::new(0),
@@ -109,7 +113,7 @@ impl Consensus {
     pub(super) async fn restart(&self) -> Result<(), CoordinatorError> {
         let Some(data_dir) = &self.data_dir else { return Ok(()) };
         let (log, (mut machine, _)) = parts::open_store(data_dir, self.log_level).await?;
-        machine.publish_to(self.published.clone());
+        machine.publish_to(self.published.clone(), Arc::clone(&self.events));
         let network = Network { dialer: self.dialer.clone() };
         let options = Arc::clone(&self.options);
         let raft = Raft::new(VoterId(self.own), options, network, log, machine)
@@ -144,6 +148,10 @@ impl Consensus {
     /// The state as far as this coordinator applied the log.
     pub fn state(&self) -> Arc<State> {
         Arc::clone(&self.state.borrow())
+    }
+
+    pub(crate) fn events(&self) -> &Arc<EventLog> {
+        &self.events
     }
 
     pub fn watch_state(&self) -> watch::Receiver<Arc<State>> {

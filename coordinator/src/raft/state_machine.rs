@@ -6,10 +6,12 @@ use std::sync::Arc;
 use futures::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
+use protocol::admin::EventView;
 use tokio::sync::watch;
 
 use super::snapshot::{SnapshotFile, StoredSnapshot};
 use super::type_config::{LogId, SnapshotMeta, StoredMembership, TypeConfig, Voter, VoterId};
+use crate::events::{EventLog, words};
 use crate::state::{Outcome, State};
 
 pub(crate) struct StateMachine {
@@ -20,6 +22,7 @@ pub(crate) struct StateMachine {
     file: SnapshotFile,
     /// Highest level of the log's format that this node speaks.
     log_level: u32,
+    events: Arc<EventLog>,
 }
 
 type OwnSnapshot =
@@ -36,8 +39,14 @@ impl StateMachine {
             None => (SnapshotMeta::default(), Arc::new(State::default())),
         };
         let (published, receiver) = watch::channel(Arc::clone(&state));
+        let events = Arc::default();
         let (last_applied, membership) = (meta.last_log_id, meta.last_membership);
-        Ok((Self { state, last_applied, membership, published, file, log_level }, receiver))
+        Ok((Self { state, last_applied, membership, published, file, log_level, events }, receiver))
+    }
+
+    /// What was applied, for who watches.
+    pub(crate) fn events(&self) -> Arc<EventLog> {
+        Arc::clone(&self.events)
     }
 
     /// Where the state is published.
@@ -46,8 +55,9 @@ impl StateMachine {
     }
 
     /// In place of a state machine that had to be started again.
-    pub(crate) fn publish_to(&mut self, readers: watch::Sender<Arc<State>>) {
+    pub(crate) fn publish_to(&mut self, readers: watch::Sender<Arc<State>>, events: Arc<EventLog>) {
         self.published = readers;
+        self.events = events;
     }
 
     /// What is applied a second time, after a new start, readers have seen already.
@@ -64,6 +74,7 @@ impl StateMachine {
     fn adopt(&mut self, meta: SnapshotMeta, state: Arc<State>) {
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership;
+        self.events.jumped(state.applied);
         self.state = state;
         self.publish();
     }
@@ -91,7 +102,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             self.last_applied = Some(entry.log_id);
             let state = Arc::make_mut(&mut self.state);
             let outcome = match entry.payload {
-                EntryPayload::Normal(command) => state.apply(command, index),
+                EntryPayload::Normal(command) => {
+                    let event = words(&command.change, state, index);
+                    let outcome = state.apply(command, index);
+                    let done = !matches!(outcome, Outcome::Refused(_));
+                    let at = state.clock.to_string();
+                    let event = event.filter(|_| done).map(|event| EventView { at, ..event });
+                    self.events.record(index, event);
+                    outcome
+                }
                 EntryPayload::Blank => {
                     state.skip(index);
                     Outcome::Done

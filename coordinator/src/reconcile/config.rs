@@ -10,6 +10,8 @@ pub struct ReconcilerConfig {
     pub heartbeat: Duration,
     /// Silence after which a node is lost.
     pub failure_timeout: Duration,
+    /// How much longer all nodes may be silent together: then the fault is likelier here.
+    pub self_suspicion: Duration,
     /// A node whose control stream was reset has this long to come back: its process is gone
     /// unless it dials again at once.
     pub reset_grace: Duration,
@@ -41,6 +43,7 @@ impl Default for ReconcilerConfig {
             tick: Duration::from_millis(50),
             heartbeat: Duration::from_millis(200),
             failure_timeout: Duration::from_secs(1),
+            self_suspicion: Duration::from_secs(5),
             reset_grace: Duration::from_millis(100),
             first_contact: Duration::from_secs(5),
             retry_first: Duration::from_millis(200),

@@ -10,7 +10,7 @@ use protocol::shard::{ShardFailure, ShardState};
 
 use super::rollout::Attempt;
 use super::{Action, Reconciler, placement};
-use crate::state::{Change, Deployment, Placement, State};
+use crate::state::{Change, Deployment, Duty, Placement, State};
 
 impl Reconciler {
     pub(super) fn reconcile_deployment(
@@ -63,8 +63,15 @@ impl Reconciler {
         }
         let model = state.models.get(name).filter(|m| m.manifest == deployment.manifest)?;
         let track = self.rollouts.get_mut(&deployment.replica)?;
-        let usable =
-            |node: NodeId| self.liveness.is_usable(node, now) && !track.is_excluded(node, now);
+        let held = deployment.placement.as_ref().map(|p| p.plan.nodes()).unwrap_or_default();
+        let allowed = |node: NodeId| match state.members.get(&node).map(|m| &m.duty) {
+            Some(Duty::Serve) => true,
+            Some(Duty::Cordoned { .. }) => held.contains(&node),
+            _ => false,
+        };
+        let usable = |node: NodeId| {
+            allowed(node) && self.liveness.is_usable(node, now) && !track.is_excluded(node, now)
+        };
         let attempt = Attempt {
             nodes: state
                 .workers()

@@ -28,6 +28,15 @@ pub enum Event {
     StreamLost {
         node: NodeId,
     },
+    /// Datagrams of the worker keep arriving at this coordinator.
+    DataProgress {
+        node: NodeId,
+    },
+    /// This coordinator's own data connection to the worker got an answer, asked for after the
+    /// last event of its control stream.
+    Answered {
+        node: NodeId,
+    },
     /// A worker measured its link to a peer.
     LinkMeasured {
         node: NodeId,

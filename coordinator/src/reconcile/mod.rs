@@ -8,9 +8,11 @@ mod action;
 mod config;
 mod deployment;
 mod desired;
+mod drain;
 mod event;
 mod links;
 mod liveness;
+mod node_state;
 mod operations;
 pub mod placement;
 mod registrations;
@@ -31,6 +33,7 @@ pub use self::event::Event;
 pub use self::view::{LiveView, NodeLive};
 
 use self::desired::DesiredSets;
+use self::drain::Drains;
 use self::links::LinkProbes;
 use self::liveness::Liveness;
 use self::operations::OperationWatch;
@@ -50,6 +53,7 @@ pub struct Reconciler {
     desired: DesiredSets,
     links: LinkProbes,
     operations: OperationWatch,
+    drains: Drains,
 }
 
 /// What a worker last said of itself.
@@ -74,6 +78,7 @@ impl Reconciler {
             desired: DesiredSets::default(),
             links: LinkProbes::default(),
             operations: OperationWatch::default(),
+            drains: Drains::default(),
         }
     }
 
@@ -90,6 +95,8 @@ impl Reconciler {
             }
             Event::Heartbeat { node, heartbeat } => self.hear(node, heartbeat, now),
             Event::StreamLost { node } => self.liveness.stream_lost(node, now),
+            Event::DataProgress { node } => self.liveness.shows_progress(node, now),
+            Event::Answered { node } => self.liveness.answered(node, now),
             Event::LinkMeasured { node, peer, link } => {
                 for track in self.rollouts.values_mut().filter(|_| link.reachable) {
                     track.link_measured(node, peer);
@@ -106,16 +113,8 @@ impl Reconciler {
     }
 
     pub fn view(&self, now: Duration) -> LiveView {
-        let mut nodes = BTreeMap::new();
-        for (node, _) in self.state.workers() {
-            let (state, reason, since) = self.liveness.describe(node, now);
-            let usable = self.liveness.is_usable(node, now);
-            let Report { shards, loads, memory_used_bytes } =
-                self.reports.get(&node).cloned().unwrap_or_default();
-            let live = NodeLive { state, reason, since, usable, memory_used_bytes, shards, loads };
-            nodes.insert(node, live);
-        }
-        LiveView { nodes }
+        let live = |(node, member)| (node, self.node_live(node, member, now));
+        LiveView { nodes: self.state.workers().map(live).collect() }
     }
 
     fn adopt(
@@ -154,6 +153,7 @@ impl Reconciler {
         self.desired.forget_all();
         self.links.forget_all();
         self.operations = OperationWatch::default();
+        self.drains.forget_all();
     }
 
     fn register(
@@ -171,6 +171,7 @@ impl Reconciler {
         actions.push(Action::Send { node, message: coordinators(&self.state) });
         self.desired.forget(node);
         self.links.forget(node);
+        self.drains.forget(node);
         let report = Report { shards: registration.shards.clone(), ..Report::default() };
         self.reports.insert(node, report);
         self.registrations.note(&self.state, node, registration);
@@ -198,16 +199,19 @@ impl Reconciler {
             return;
         }
         self.liveness.heard(node, now, &self.config);
-        let Heartbeat { shards, loads, memory_used_bytes, peers_alive, .. } = heartbeat;
+        let Heartbeat { shards, loads, memory_used_bytes, peers_alive, leaving, .. } = heartbeat;
+        if leaving {
+            self.liveness.leaving(node);
+        }
         self.reports.insert(node, Report { shards, loads, memory_used_bytes });
         for peer in peers_alive {
-            self.liveness.seen_by_peer(peer, now);
+            self.liveness.shows_progress(peer, now);
         }
     }
 
     fn tick(&mut self, now: Duration) {
         for node in self.liveness.tick(now, &self.config) {
-            let (_, reason, _) = self.liveness.describe(node, now);
+            let reason = self.liveness.describe(node, now, &self.config).reason;
             let name = self.state.members.get(&node).map_or("", |m| m.name.as_str());
             tracing::warn!(node = %node.short(), name, reason, "worker lost");
             for deployment in self.state.deployments.values() {
@@ -223,6 +227,7 @@ impl Reconciler {
     fn reconcile(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let state = Arc::clone(&self.state);
         actions.extend(self.registrations.due(now, &self.config));
+        actions.extend(self.empty_nodes(&state, now));
         for (name, deployment) in &state.deployments {
             actions.extend(self.reconcile_deployment(&state, name, deployment, now));
         }

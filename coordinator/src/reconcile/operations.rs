@@ -1,4 +1,5 @@
-//! Ends operations that show no progress any more: their worker or coordinator went away.
+//! Ends operations that show no progress any more (their worker or coordinator went away), or that
+//! took longer than they may.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use protocol::admin::OperationState;
 use protocol::shard::{ShardState, ShardStatus};
 
 use super::config::ReconcilerConfig;
-use crate::state::{Change, Operation, OperationKind, State, Timestamp};
+use crate::state::{
+    Change, DrainFailure, Duty, NodeChange, Operation, OperationKind, State, Timestamp,
+};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct OperationWatch {
@@ -20,6 +23,8 @@ struct Progress {
     /// Bytes that all shards together fetched and loaded.
     bytes: u64,
     moved: Duration,
+    /// When its time is over, on this process's clock.
+    ends: Duration,
 }
 
 impl OperationWatch {
@@ -41,26 +46,50 @@ impl OperationWatch {
         self.seen.retain(|id, _| running.iter().any(|(known, _)| *known == id));
         let mut changes = Vec::new();
         for (id, operation) in running {
-            let fresh = Progress { updated_at: operation.updated_at, bytes, moved: now };
+            let fresh = Progress {
+                updated_at: operation.updated_at,
+                bytes,
+                moved: now,
+                ends: now + time_left(state, operation),
+            };
             let seen = self.seen.entry(id.clone()).or_insert_with(|| fresh.clone());
-            let loads = operation.kind == OperationKind::Deploy && seen.bytes != bytes;
-            if seen.updated_at != operation.updated_at || loads {
-                *seen = fresh;
-            } else if now >= seen.moved + config.operation_stall {
-                seen.moved = now;
-                changes.push(give_up(id, operation, config));
+            let moves = matches!(operation.kind, OperationKind::Deploy | OperationKind::NodeDrain);
+            if seen.updated_at != operation.updated_at || (moves && seen.bytes != bytes) {
+                *seen = Progress { ends: seen.ends, ..fresh };
             }
+            let reason = if now >= seen.ends {
+                format!("not done within {} s; last: {}", operation.limit_seconds, operation.note)
+            } else if now >= seen.moved + config.operation_stall {
+                let wait = config.operation_stall.as_secs();
+                format!("no progress for {wait} s; last: {}", operation.note)
+            } else {
+                continue;
+            };
+            seen.moved = now;
+            seen.ends = seen.ends.max(now + config.proposal);
+            changes.push(give_up(state, id, operation, reason));
         }
         changes
     }
 }
 
-fn give_up(id: &str, operation: &Operation, config: &ReconcilerConfig) -> Change {
-    let wait = config.operation_stall.as_secs();
+/// Of its limit, as far as the log's clock has come: a new leader does not begin anew.
+fn time_left(state: &State, operation: &Operation) -> Duration {
+    let passed = state.clock.0.saturating_sub(operation.started_at.0);
+    Duration::from_secs(operation.limit_seconds).saturating_sub(Duration::from_millis(passed))
+}
+
+fn give_up(state: &State, id: &str, operation: &Operation, reason: String) -> Change {
+    let drains = |duty: &Duty| matches!(duty, Duty::Draining { operation, .. } if operation == id);
+    if let Some((node, _)) = state.members.iter().find(|(_, member)| drains(&member.duty)) {
+        let failed = Some(DrainFailure { code: "timed_out".to_owned(), reason });
+        let (node, operation) = (*node, id.to_owned());
+        return Change::Node(NodeChange::EndDrain { node, operation, failed });
+    }
     Change::UpdateOperation {
         id: id.to_owned(),
         state: OperationState::Failed,
-        note: format!("no progress for {wait} s; last: {}", operation.note),
+        note: reason,
         done: operation.done,
         total: operation.total,
         result: operation.result.clone(),

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use partitioner::{Candidate, Cluster, Degrees, Objective, PlanError, Planned, StageCount};
 use protocol::admin::DeployOptions;
-use protocol::ids::NodeId;
+use protocol::ids::{Epoch, NodeId, ReplicaId};
 use protocol::model_spec::ModelSpec;
 use protocol::node_profile::LinkProfile;
 use protocol::plan::Plan;
 
-use crate::state::{Model, State};
+use crate::state::{Deployment, Model, Placement, State};
 
 /// More stages than any model has layers are refused by the planner.
 const STAGES_MAX: u32 = 1024;
@@ -43,6 +43,60 @@ pub fn place_first(
         }
     }
     last
+}
+
+/// A deployment on its way off a node.
+pub struct Move {
+    pub model: String,
+    pub replica: ReplicaId,
+    pub expected: Option<Epoch>,
+    /// Layers that the node holds now.
+    pub layers: u32,
+    pub planned: Result<Planned, PlanError>,
+}
+
+/// Whether any committed plan needs `node`.
+pub fn runs_on(state: &State, node: NodeId) -> bool {
+    let needs =
+        |d: &Deployment| d.placement.as_ref().is_some_and(|p| p.plan.nodes().contains(&node));
+    state.deployments.values().any(needs)
+}
+
+/// Plans each model that runs on `node` without it, one after the other: each plan leaves room for
+/// those before it. `usable` is told whether the model is on the node in question already.
+pub fn without_node(
+    state: &State,
+    node: NodeId,
+    usable: &dyn Fn(NodeId, bool) -> bool,
+) -> Vec<Move> {
+    let mut then = state.clone();
+    let mut moves = Vec::new();
+    for (name, deployment) in &state.deployments {
+        let Some(placement) = &deployment.placement else { continue };
+        if !placement.plan.nodes().contains(&node) {
+            continue;
+        }
+        let Some(model) = state.models.get(name).filter(|m| m.manifest == deployment.manifest)
+        else {
+            continue;
+        };
+        let objectives = objectives_after_loss(&model.spec, &deployment.options, &placement.plan);
+        let held = placement.plan.nodes();
+        let may = |other: NodeId| other != node && usable(other, held.contains(&other));
+        let planned = place_first(&then, model, &objectives, &may, &BTreeSet::new());
+        if let Ok(planned) = &planned
+            && let Some(after) = then.deployments.get_mut(name)
+        {
+            let (epoch, plan) = (placement.epoch, planned.plan.clone());
+            after.placement = Some(Placement { epoch, plan });
+        }
+        let stages = placement.plan.stages().iter();
+        let on_node = stages.filter(|s| s.ranks.iter().any(|r| r.node == node));
+        let layers = on_node.map(|s| s.layers.count()).sum();
+        let (replica, expected) = (deployment.replica, deployment.epoch());
+        moves.push(Move { model: name.clone(), replica, expected, layers, planned });
+    }
+    moves
 }
 
 /// What may replace `plan`, which a loss broke, best first: groups of the same shares keep the

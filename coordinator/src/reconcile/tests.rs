@@ -1,5 +1,8 @@
 //! Events in, actions out: what the reconciler does when nodes come, go, fail and come back.
 
+mod detection;
+mod drains;
+
 use std::sync::Arc;
 use std::time::Duration;
 

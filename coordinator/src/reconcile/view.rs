@@ -15,11 +15,13 @@ pub struct LiveView {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeLive {
     pub state: NodeState,
-    /// Why it is so, and what happens next; empty when ready.
+    /// Why it is so; empty when all is well.
     pub reason: String,
+    /// What happens next; empty when all is well.
+    pub next: String,
     /// When the state last changed, on the driver's clock.
     pub since: Duration,
-    /// May be planned on now.
+    /// A new deployment may be planned on it now.
     pub usable: bool,
     pub memory_used_bytes: u64,
     pub shards: Vec<ShardStatus>,

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Actor;
+use super::duty::NodeChange;
 use super::identity::IdentityChange;
+use super::operations::OperationChange;
 use super::timestamp::Timestamp;
 use super::voters::VoterChange;
 
@@ -83,6 +85,8 @@ pub enum Change {
         node: NodeId,
         operation: String,
     },
+    /// Cordons, drains, labels.
+    Node(NodeChange),
     AddModel {
         name: String,
         manifest: Digest,
@@ -125,6 +129,8 @@ pub enum Change {
         subject: String,
         note: String,
     },
+    /// What people and deadlines do to operations.
+    Operation(OperationChange),
     UpdateOperation {
         id: String,
         state: OperationState,
@@ -145,6 +151,7 @@ pub enum OperationKind {
     Deploy,
     Undeploy,
     NodeRm,
+    NodeDrain,
 }
 
 impl OperationKind {
@@ -154,6 +161,7 @@ impl OperationKind {
             Self::Deploy => "deploy",
             Self::Undeploy => "undeploy",
             Self::NodeRm => "node-rm",
+            Self::NodeDrain => "node-drain",
         }
     }
 }
@@ -170,6 +178,7 @@ impl Change {
             Self::RecordLink { .. } => "record-link",
             Self::RecordEndpoint { .. } => "record-endpoint",
             Self::RemoveNode { .. } => "remove-node",
+            Self::Node(change) => change.name(),
             Self::AddModel { .. } => "add-model",
             Self::Deploy { .. } => "deploy",
             Self::Undeploy { .. } => "undeploy",
@@ -177,6 +186,7 @@ impl Change {
             Self::SetRollout { .. } => "set-rollout",
             Self::AddKey { .. } => "add-key",
             Self::Voters(change) => change.name(),
+            Self::Operation(change) => change.name(),
             Self::StartOperation { .. } => "start-operation",
             Self::UpdateOperation { .. } => "update-operation",
             Self::Unread(_) => "unread",

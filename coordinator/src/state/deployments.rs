@@ -19,6 +19,9 @@ pub struct Deployment {
     pub rollout: Rollout,
     /// The `deploy` operation that ends with the rollout.
     pub operation: Option<String>,
+    /// It was ready once.
+    #[serde(default)]
+    pub served: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,8 +83,9 @@ impl State {
             since: self.clock,
         };
         let operation = Some(operation);
+        let placement = None;
         let deployment =
-            Deployment { manifest, options, replica, placement: None, rollout, operation };
+            Deployment { manifest, options, replica, placement, rollout, operation, served: false };
         self.deployments.insert(model.to_owned(), deployment);
         Ok(Outcome::Deployed { replica })
     }
@@ -133,6 +137,7 @@ impl State {
         let since =
             if deployment.rollout.state == state { deployment.rollout.since } else { clock };
         deployment.rollout = Rollout { state, reason: reason.clone(), missing_bytes, since };
+        deployment.served |= state == DeploymentState::Ready;
         let end = match state {
             DeploymentState::Starting => return Ok(Outcome::Done),
             DeploymentState::Ready => OperationEnd::Done("ready".into()),
@@ -141,6 +146,19 @@ impl State {
         if let Some(operation) = deployment.operation.take() {
             self.end_operation(&operation, end);
         }
+        Ok(Outcome::Done)
+    }
+
+    /// Nothing of the replica stays loaded; a plan is made again when one fits.
+    pub(super) fn stop_replica(
+        &mut self,
+        replica: ReplicaId,
+        expected: Option<Epoch>,
+        reason: String,
+        missing_bytes: u64,
+    ) -> Result<Outcome, Refusal> {
+        self.set_rollout(replica, expected, DeploymentState::Degraded, reason, missing_bytes)?;
+        self.deployment_of(replica, expected)?.placement = None;
         Ok(Outcome::Done)
     }
 

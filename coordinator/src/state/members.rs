@@ -1,10 +1,13 @@
 //! The members: who may connect, what their probes said, where they listen.
 
+use std::collections::BTreeMap;
+
 use protocol::control::{CoordinatorAddress, CoordinatorEndpoint, Role};
 use protocol::ids::{Digest, NodeId};
 use protocol::node_profile::{LinkProfile, NodeProfile};
 use serde::{Deserialize, Serialize};
 
+use super::duty::Duty;
 use super::outcome::{Outcome, Refusal, RefusalCode};
 use super::timestamp::Timestamp;
 use super::{Applying, OperationEnd, State};
@@ -22,6 +25,11 @@ pub struct Member {
     pub data_addresses: Vec<String>,
     /// Coordinators: where others reach them.
     pub endpoint: Option<CoordinatorEndpoint>,
+    /// Workers: whether models may come to it.
+    #[serde(default)]
+    pub duty: Duty,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Longest member or model name.
@@ -82,9 +90,11 @@ impl State {
             self.check_coordinator(&member.name, endpoint.level)?;
         }
         self.use_token(token, member.role, again)?;
-        let member = match known_profile(self.members.get(&node)) {
-            Some((profile, index, joined_at)) => {
-                Member { profile, profile_index: index, joined_at, ..member }
+        let member = match self.members.get(&node).cloned() {
+            // It comes again: what is known and was asked of it stays.
+            Some(known) => {
+                let Member { name, role, endpoint, .. } = member;
+                Member { name, role, endpoint, data_addresses: Vec::new(), ..known }
             }
             None => member,
         };
@@ -163,6 +173,10 @@ impl State {
             ));
         }
         let name = member.name.clone();
+        if let Duty::Draining { operation, .. } = &member.duty {
+            let drain = operation.clone();
+            self.end_operation(&drain, OperationEnd::Done(format!("{name} was removed")));
+        }
         self.members.remove(&node);
         self.removed.insert(node);
         for model in self.models.values_mut() {
@@ -176,10 +190,6 @@ impl State {
         self.end_operation(operation, OperationEnd::Done(format!("{name} was removed")));
         Ok(Outcome::Done)
     }
-}
-
-fn known_profile(known: Option<&Member>) -> Option<(Option<NodeProfile>, u64, Timestamp)> {
-    known.map(|m| (m.profile.clone(), m.profile_index, m.joined_at))
 }
 
 /// Names appear in URLs and tables: letters, digits, and `. _ - :` and `/` inside model names.

@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod command;
 pub mod deployments;
+pub mod duty;
 pub mod identity;
 pub mod keys;
 pub mod level;
@@ -26,12 +27,13 @@ use serde::{Deserialize, Serialize};
 pub use self::actor::Actor;
 pub use self::command::{Change, Command, OperationKind};
 pub use self::deployments::{Deployment, Placement, Rollout};
+pub use self::duty::{DrainFailure, Duty, NodeChange};
 pub use self::identity::{CaRotation, IdentityChange, IdentityState};
 pub use self::keys::ApiKey;
 pub use self::level::LevelError;
 pub use self::members::Member;
 pub use self::models::Model;
-pub use self::operations::Operation;
+pub use self::operations::{Operation, OperationChange};
 pub use self::outcome::{Outcome, Refusal, RefusalCode};
 pub use self::timestamp::Timestamp;
 pub use self::tokens::JoinToken;
@@ -124,6 +126,8 @@ impl State {
                     profile_index: 0,
                     data_addresses: Vec::new(),
                     endpoint,
+                    duty: Duty::default(),
+                    labels: BTreeMap::new(),
                 };
                 self.admit_node(node, member, token)
             }
@@ -139,6 +143,7 @@ impl State {
                     state.remove_node(node, &operation)
                 })
             }
+            Change::Node(change) => self.change_node(change),
             Change::AddModel { name, manifest, summary, holder } => {
                 self.add_model(name, manifest, *summary, holder)
             }
@@ -165,6 +170,7 @@ impl State {
             Change::StartOperation { id, kind, subject, note } => {
                 self.start_operation(id, kind, subject, note)
             }
+            Change::Operation(change) => self.change_operation(change),
             Change::UpdateOperation { id, state, note, done, total, result } => {
                 let progress =
                     operations::Progress { state, note, done, total, result, at: self.clock };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::State;
 use super::command::OperationKind;
+use super::deployments::Deployment;
 use super::outcome::{Outcome, Refusal, RefusalCode};
 use super::timestamp::Timestamp;
 
@@ -21,6 +22,31 @@ pub struct Operation {
     pub started_at: Timestamp,
     pub updated_at: Timestamp,
     pub result: BTreeMap<String, String>,
+    /// It fails when it takes longer.
+    #[serde(default = "limit_default")]
+    pub limit_seconds: u64,
+}
+
+/// Longer than any model takes to travel and load.
+const LIMIT_SECONDS: u64 = 24 * 3600;
+
+fn limit_default() -> u64 {
+    LIMIT_SECONDS
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationChange {
+    /// Ends a running operation and takes back what it was about, where that can be.
+    Cancel { id: String },
+}
+
+impl OperationChange {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel { .. } => "cancel-operation",
+        }
+    }
 }
 
 /// What is new of a running operation.
@@ -37,6 +63,12 @@ pub(super) struct Progress {
 pub(super) enum OperationEnd {
     Done(String),
     Failed(String),
+    /// With a code as errors of the admin API have it.
+    FailedAs {
+        note: String,
+        code: String,
+    },
+    Cancelled(String),
 }
 
 const OPERATIONS_MAX: usize = 512;
@@ -65,6 +97,7 @@ impl State {
             started_at: at,
             updated_at: at,
             result: BTreeMap::new(),
+            limit_seconds: LIMIT_SECONDS,
         };
         self.operations.entry(id).or_insert(operation);
         Ok(Outcome::Done)
@@ -126,7 +159,61 @@ impl State {
                 operation.state = OperationState::Failed;
                 operation.note = note;
             }
+            OperationEnd::FailedAs { note, code } => {
+                operation.state = OperationState::Failed;
+                operation.note = note;
+                operation.result.insert("code".into(), code);
+            }
+            OperationEnd::Cancelled(note) => {
+                operation.state = OperationState::Failed;
+                operation.note = note;
+                operation.result.insert("code".into(), "cancelled".into());
+            }
         }
+    }
+
+    pub(super) fn limit_operation(&mut self, id: &str, seconds: u64) {
+        if let Some(operation) = self.operations.get_mut(id) {
+            operation.limit_seconds = seconds;
+        }
+    }
+
+    pub(super) fn change_operation(&mut self, change: OperationChange) -> Result<Outcome, Refusal> {
+        match change {
+            OperationChange::Cancel { id } => self.cancel(&id),
+        }
+    }
+
+    fn cancel(&mut self, id: &str) -> Result<Outcome, Refusal> {
+        let Some(operation) = self.operations.get(id) else {
+            let message = format!("there is no operation `{id}`");
+            return Err(Refusal::new(RefusalCode::NotFound, message, "trireme op ls"));
+        };
+        if operation.state != OperationState::Running {
+            let message = format!("operation `{id}` has ended: {}", operation.note);
+            return Err(Refusal::new(RefusalCode::Precondition, message, ""));
+        }
+        let (kind, subject) = (operation.kind, operation.subject.clone());
+        let note = match kind {
+            OperationKind::Deploy => {
+                let of_this = |d: &&Deployment| d.operation.as_deref() == Some(id);
+                let deployment = self.deployments.get(&subject).filter(of_this);
+                // One that served before stays: the operation only waited for it.
+                if deployment.is_some_and(|d| !d.served) {
+                    self.deployments.remove(&subject);
+                    format!("cancelled: {subject} is not deployed")
+                } else {
+                    format!("cancelled: {subject} stays deployed")
+                }
+            }
+            OperationKind::NodeDrain => {
+                self.take_back_drain(id);
+                format!("cancelled: {subject} serves on")
+            }
+            _ => "cancelled".to_owned(),
+        };
+        self.end_operation(id, OperationEnd::Cancelled(note));
+        Ok(Outcome::Done)
     }
 
     fn forget_old_operations(&mut self) {

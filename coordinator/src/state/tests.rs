@@ -7,14 +7,14 @@ use protocol::ids::{Digest, Epoch, NodeId, ReplicaId};
 use super::*;
 use crate::fixtures::{model_summary, node, plan_on, profile};
 
-struct Log {
-    state: State,
+pub(super) struct Log {
+    pub(super) state: State,
     index: u64,
     now: u64,
 }
 
 impl Log {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut log = Self { state: State::default(), index: 0, now: 1000 };
         log.done(Change::FoundCluster { name: "lab".into(), ca_pem: "pem".into() });
         log
@@ -31,13 +31,13 @@ impl Log {
         self.state.apply(Command { request, ..Command::new(at, change) }, self.index)
     }
 
-    fn done(&mut self, change: Change) -> u64 {
+    pub(super) fn done(&mut self, change: Change) -> u64 {
         let outcome = self.apply(change);
         assert!(!matches!(outcome, Outcome::Refused(_)), "{outcome}");
         self.index
     }
 
-    fn refused(&mut self, change: Change, code: RefusalCode, says: &str) {
+    pub(super) fn refused(&mut self, change: Change, code: RefusalCode, says: &str) {
         let before = self.state.clone();
         match self.apply(change) {
             Outcome::Refused(refusal) => {
@@ -50,7 +50,7 @@ impl Log {
         assert_eq!(self.state, State { clock, applied, ..before }, "a refusal changed something");
     }
 
-    fn worker(&mut self, id: u8, name: &str) {
+    pub(super) fn worker(&mut self, id: u8, name: &str) {
         let change = admit(id, name, Role::Worker, None);
         self.done(change);
         self.done(Change::RecordRegistration {
@@ -59,6 +59,10 @@ impl Log {
             data_addresses: vec![format!("10.0.0.{id}:7443")],
             held_manifests: vec![],
         });
+    }
+
+    pub(super) fn coordinator(&mut self, id: u8, name: &str) {
+        self.done(admit(id, name, Role::Coordinator, None));
     }
 
     fn model(&mut self, name: &str, holder: u8) {

@@ -1,5 +1,7 @@
 //! Nodes and what they hold.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,20 +18,30 @@ pub struct NodeView {
     pub name: String,
     pub roles: Vec<Role>,
     pub state: NodeState,
-    /// Why the state is what it is, and what happens next; empty when ready.
+    /// Why the state is what it is; may be empty when ready.
     pub reason: String,
+    /// What happens next, or what would change it; empty when ready.
+    #[serde(default)]
+    pub next: String,
     pub since: String,
     pub joined_at: String,
     pub profile: Option<NodeProfile>,
     pub memory_used_bytes: u64,
     pub shards: Vec<ShardView>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
+    /// Not heard of yet by the coordinator that answers.
     Joining,
     Ready,
+    /// Keeps what it runs and gets nothing new.
+    Cordoned,
+    /// What it runs moves elsewhere.
+    Draining,
     Lost,
     Removed,
 }
@@ -42,4 +54,57 @@ pub struct ShardView {
     pub epoch: Epoch,
     pub layers: LayerRange,
     pub state: ShardState,
+}
+
+/// Empties a worker: what it runs moves to others, running answers go on there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainNode {
+    #[serde(default)]
+    pub on_no_fit: OnNoFit,
+    /// The drain fails when it takes longer.
+    #[serde(default = "drain_timeout")]
+    pub timeout_seconds: u64,
+}
+
+fn drain_timeout() -> u64 {
+    600
+}
+
+/// What to do where no plan keeps a model without the drained node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNoFit {
+    /// Leave everything as it is.
+    #[default]
+    Abort,
+    /// Stop serving the models that fit nowhere else, until there is room again.
+    Stop,
+}
+
+/// What a drain would do now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainEffect {
+    pub node: String,
+    /// Each model that has layers on the node; empty where nothing would move.
+    pub moves: Vec<DrainMove>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainMove {
+    pub model: String,
+    pub layers: u32,
+    pub fits: bool,
+    /// E.g. `in 2 stages on a1, c3: 12.1 tokens/s`, or why nothing else can hold it.
+    pub summary: String,
+    pub missing_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LabelNode {
+    pub set: BTreeMap<String, String>,
+    pub remove: Vec<String>,
 }

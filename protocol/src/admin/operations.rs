@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase")]
 pub struct OperationView {
     pub id: String,
-    /// `import`, `deploy`, `undeploy`, `node-rm`.
+    /// `import`, `deploy`, `undeploy`, `node-rm`, `node-drain`.
     pub kind: String,
     /// The thing it is about.
     pub subject: String,
@@ -18,6 +18,9 @@ pub struct OperationView {
     pub done: u64,
     pub total: u64,
     pub started_at: String,
+    /// It has failed if it is not done by then.
+    #[serde(default)]
+    pub deadline: String,
     /// Further facts for a result, by name.
     #[serde(default)]
     pub result: BTreeMap<String, String>,

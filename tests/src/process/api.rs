@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 #[derive(Clone)]
@@ -34,9 +35,14 @@ impl Api {
     pub fn new(base: String) -> Self {
         // Fails only where another test has set it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let timeout = Duration::from_secs(180);
-        let http = reqwest::Client::builder().timeout(timeout).no_proxy().build();
-        Self { http: http.expect("a client"), base }
+        Self { http: client(HeaderMap::new()), base }
+    }
+
+    /// Off loopback a key is asked for.
+    pub fn with_key(base: String, key: &str) -> Self {
+        let value = HeaderValue::from_str(&format!("Bearer {key}")).expect("a key is text");
+        let http = client(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+        Self { http, ..Self::new(base) }
     }
 
     pub fn base(&self) -> &str {
@@ -59,7 +65,8 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = if method == Method::POST { request.json(&body) } else { request };
+        let has_body = method == Method::POST || method == Method::PATCH;
+        let request = if has_body { request.json(&body) } else { request };
         let response = checked(request.send().await).await?;
         let text = response.text().await.map_err(|e| no_response(&e))?;
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -156,6 +163,12 @@ pub(crate) fn chat_body(model: &str, question: &str, extra: &Value) -> Value {
         body[key] = value.clone();
     }
     body
+}
+
+fn client(headers: HeaderMap) -> reqwest::Client {
+    let timeout = Duration::from_secs(180);
+    let builder = reqwest::Client::builder().timeout(timeout).default_headers(headers);
+    builder.no_proxy().build().expect("a client")
 }
 
 async fn checked(

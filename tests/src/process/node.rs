@@ -8,17 +8,31 @@ use std::time::{Duration, Instant};
 /// Dies with the test: its standard input is our pipe, and dropping it kills it.
 pub struct NodeProcess {
     pub name: String,
-    arguments: Vec<String>,
+    /// Program and arguments.
+    command: Vec<String>,
     log: PathBuf,
-    /// Runs the binary, which is its last argument but the node's own.
+    /// Runs the command, which are its last arguments.
     wrapper: Vec<String>,
     child: Option<Child>,
 }
 
 impl NodeProcess {
     pub fn start(name: &str, arguments: Vec<String>, folder: &Path) -> Self {
+        Self::start_on(Vec::new(), name, arguments, folder)
+    }
+
+    /// With `prefix` before the command: on another host.
+    pub fn start_on(
+        prefix: Vec<String>,
+        name: &str,
+        arguments: Vec<String>,
+        folder: &Path,
+    ) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let mut node = Self { name: name.to_owned(), arguments, log, wrapper: vec![], child: None };
+        let mut command = prefix;
+        command.push(super::binary().display().to_string());
+        command.extend(arguments);
+        let mut node = Self { name: name.to_owned(), command, log, wrapper: vec![], child: None };
         node.restart();
         node
     }
@@ -39,11 +53,9 @@ impl NodeProcess {
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "{} is running", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
-        let binary = super::binary().display().to_string();
-        let mut command = self.wrapper.iter().chain([&binary]);
+        let mut command = self.wrapper.iter().chain(&self.command);
         let child = Command::new(command.next().expect("a command"))
             .args(command)
-            .args(&self.arguments)
             .arg("--stop-with-stdin")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -55,8 +67,8 @@ impl NodeProcess {
 
     /// The value that follows `name` on its command line.
     pub fn option(&self, name: &str) -> String {
-        let at = self.arguments.iter().position(|argument| argument == name).expect("the option");
-        self.arguments[at + 1].clone()
+        let at = self.command.iter().position(|argument| argument == name).expect("the option");
+        self.command[at + 1].clone()
     }
 
     pub fn is_running(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use coordinator::state::{Change, Command, Member, Model, State, Timestamp};
+use coordinator::state::{Change, Command, Duty, Member, Model, State, Timestamp};
 use protocol::admin::DeployOptions;
 use protocol::control::{Registration, Role};
 use protocol::ids::Digest;
@@ -35,6 +35,8 @@ pub(super) fn state(workers: usize) -> State {
             profile_index: 0,
             data_addresses: Vec::new(),
             endpoint: None,
+            duty: Duty::default(),
+            labels: BTreeMap::new(),
         };
         state.members.insert(node_id(index), member);
     }

@@ -36,6 +36,8 @@ pub(crate) struct Snapshot {
     pub(crate) shards: Vec<ShardStatus>,
     pub(crate) loads: Vec<ReplicaLoad>,
     pub(crate) memory_used_bytes: u64,
+    /// This process was told to stop.
+    pub(crate) leaving: bool,
     /// Counts state changes that must not wait for the next heartbeat.
     pub(crate) urgent: u64,
 }
@@ -43,7 +45,9 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Nothing held yet.
     pub(crate) fn new(registration: Registration) -> Self {
-        Self { registration, shards: vec![], loads: vec![], memory_used_bytes: 0, urgent: 0 }
+        let (shards, loads) = (vec![], vec![]);
+        let (memory_used_bytes, leaving, urgent) = (0, false, 0);
+        Self { registration, shards, loads, memory_used_bytes, leaving, urgent }
     }
 }
 
@@ -133,6 +137,11 @@ impl ControlLink {
     /// How many coordinators have this process attached.
     pub(crate) fn attached(&self) -> watch::Receiver<usize> {
         self.attached.clone()
+    }
+
+    /// Whether any coordinator is reached now.
+    pub(crate) fn is_attached(&self) -> bool {
+        *self.attached.borrow() > 0
     }
 
     pub(crate) fn reporter(&self) -> Reporter {

@@ -179,7 +179,7 @@ impl Link {
     }
 
     fn heartbeat(&mut self) -> Result<(), WorkerError> {
-        let Snapshot { shards, loads, memory_used_bytes, .. } =
+        let Snapshot { shards, loads, memory_used_bytes, leaving, .. } =
             self.shared.snapshot.borrow().clone();
         let received = self.shared.peers.received();
         let grew = |(peer, count): (&NodeId, &u64)| {
@@ -194,8 +194,15 @@ impl Link {
         if certificate.is_some() {
             self.certificate.clone_from(&certificate);
         }
-        let beat =
-            Heartbeat { sequence, shards, loads, memory_used_bytes, peers_alive, certificate };
+        let beat = Heartbeat {
+            sequence,
+            shards,
+            loads,
+            memory_used_bytes,
+            peers_alive,
+            certificate,
+            leaving,
+        };
         self.send(&WorkerMessage::Heartbeat(beat))
     }
 

@@ -52,6 +52,7 @@ impl Driver {
                     newer
                 });
             }
+            CoordinatorMessage::Release { reason } => self.released(&reason),
             CoordinatorMessage::Removed => return Err(WorkerError::Removed),
         }
         Ok(())

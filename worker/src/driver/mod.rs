@@ -2,6 +2,7 @@
 
 mod commands;
 mod holding;
+mod leaving;
 mod loading;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +23,11 @@ use crate::error::WorkerError;
 use crate::pipeline::{Pipeline, PipelineContext, PipelineSpec, Stop};
 use crate::probe::OwnMemory;
 use crate::shard::{ShardAction, ShardEvent, ShardKey, ShardLifecycle};
+use crate::start::Stopping;
 use crate::weight_store::WeightStore;
 
 use holding::{Held, Holding, Work};
+use leaving::Leaving;
 pub(crate) use loading::Loaded;
 
 /// Outcomes of background work that wait for the driver.
@@ -71,6 +74,8 @@ pub(crate) struct Driver {
     origin: Instant,
     urgent: u64,
     memory: OwnMemory,
+    /// Once it was told to stop.
+    leaving: Option<Leaving>,
 }
 
 impl Driver {
@@ -85,20 +90,23 @@ impl Driver {
             origin: Instant::now(),
             urgent: 0,
             memory: OwnMemory::new(),
+            leaving: None,
         }
     }
 
-    /// Runs until `shutdown` resolves, then drains; an error means the worker must not go on.
+    /// Runs until it is told to stop, then drains; an error means the worker must not go on.
     pub(crate) async fn run(
         mut self,
-        shutdown: impl Future<Output = ()>,
+        mut stopping: watch::Receiver<Stopping>,
     ) -> Result<(), WorkerError> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tokio::pin!(shutdown);
         let ended = loop {
             tokio::select! {
-                () = &mut shutdown => break Ok(()),
+                told = leaving::told(&mut stopping) => match told {
+                    Stopping::Leave => self.leave(),
+                    _ => break Ok(()),
+                },
                 Some(inbound) = self.parts.link.inbound.recv() => {
                     if let Err(error) = self.command(inbound) {
                         break Err(error);
@@ -108,8 +116,14 @@ impl Driver {
                 _ = tick.tick() => self.feed(ShardEvent::Tick),
             }
             self.publish();
+            if self.has_left() {
+                break Ok(());
+            }
         };
-        self.drain().await;
+        tokio::select! {
+            () = self.drain() => {}
+            () = leaving::told_now(stopping) => {}
+        }
         ended
     }
 
@@ -221,6 +235,7 @@ impl Driver {
             shards: self.lifecycle.statuses(),
             loads: pipelines.collect(),
             memory_used_bytes: self.memory.resident_bytes(),
+            leaving: self.leaving.is_some(),
             urgent: self.urgent,
         };
         self.parts.link.publish(snapshot);

@@ -11,8 +11,8 @@ use protocol::identity::{ClusterCa, Identity, IdentityStore, NodeKey};
 use protocol::ids::NodeId;
 use protocol::model_spec::Architecture;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
-use worker::{Config, Timeouts, Worker, WorkerError};
+use tokio::sync::watch;
+use worker::{Config, Stopping, Timeouts, Worker, WorkerError};
 
 /// What has not happened by then hangs; machines may be slow.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ impl Lab {
 pub(crate) struct RunningWorker {
     pub(crate) node: NodeId,
     runtime: Option<tokio::runtime::Runtime>,
-    shutdown: Option<oneshot::Sender<()>>,
+    shutdown: Option<watch::Sender<Stopping>>,
     ended: std::sync::mpsc::Receiver<Result<(), WorkerError>>,
 }
 
@@ -87,13 +87,13 @@ impl RunningWorker {
             .enable_all()
             .build()
             .expect("runtime");
-        let (shutdown, asked) = oneshot::channel::<()>();
+        let (shutdown, asked) = watch::channel(Stopping::No);
         let (end_sender, ended) = std::sync::mpsc::sync_channel(1);
         let (node_sender, node) = std::sync::mpsc::sync_channel(1);
         runtime.spawn(async move {
             let worker = Worker::start(config).await.expect("starts");
             node_sender.send(worker.node()).expect("waited for");
-            let end = worker.run(async { drop(asked.await) }).await;
+            let end = worker.run(asked).await;
             let _ = end_sender.send(end);
         });
         let node = node.recv_timeout(SOON).expect("started");
