@@ -65,8 +65,8 @@ impl Workers {
                 });
             }
         }
-        let ready = format!("{count}");
-        let all = |s: &Value| s["nodesReady"].to_string() == ready;
+        let ready = count as u64;
+        let all = |s: &Value| s["nodesReady"].as_u64() == Some(ready);
         group.wait_for("every worker", all).await?;
         Ok(Self { sent, _streams: streams, joined: all_joined, ready: begun.elapsed() })
     }
@@ -136,5 +136,7 @@ fn registration(name: &str) -> Registration {
         data_addresses: Vec::new(),
         held_manifests: Vec::new(),
         shards: Vec::new(),
+        certificate: None,
+        instance: String::new(),
     }
 }

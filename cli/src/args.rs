@@ -1,6 +1,7 @@
 //! The argument grammar: every command, flag, default and example.
 
 mod asking;
+mod audit;
 mod cluster;
 mod keys;
 mod members;
@@ -8,16 +9,18 @@ mod model;
 mod node;
 mod node_process;
 mod op;
+mod quantity;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use asking::{ActivationArg, Chat, Generate, KvArg, Placement, Plan};
+pub(crate) use audit::AuditCommand;
 pub(crate) use cluster::{
     CaCommand, ClusterCommand, ClusterInit, JoinToken, JoinTokenCommand, RoleArg,
 };
-pub(crate) use keys::{KeyRoleArg, KeysCommand};
+pub(crate) use keys::{KeyRoleArg, KeysCommand, Limits as KeyLimitsArgs};
 pub(crate) use members::MembersCommand;
 pub(crate) use model::ModelCommand;
 pub(crate) use node::{NodeCommand, NodeDrain, NodeJoin, OnNoFitArg};
@@ -104,6 +107,9 @@ pub(crate) enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Who changed what and when, as a chain that shows tampering.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// This binary's version.
     #[command(after_help = "Examples:\n  trireme version\n  trireme version -o json")]
     Version,

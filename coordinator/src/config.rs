@@ -25,6 +25,8 @@ pub struct Config {
     pub address: Option<String>,
     /// `host:port` under which people reach `api_listen`; its own address when absent.
     pub api_address: Option<String>,
+    /// Keys also on loopback, where nobody needs one otherwise.
+    pub require_keys: bool,
     /// Plain HTTP also off loopback.
     pub insecure_http: bool,
     pub gateway: GatewayConfig,
@@ -51,6 +53,7 @@ impl Config {
             api_listen: SocketAddr::from(([127, 0, 0, 1], Self::API_PORT)),
             address: None,
             api_address: None,
+            require_keys: false,
             insecure_http: false,
             gateway: GatewayConfig::default(),
             reconciler: ReconcilerConfig::default(),

@@ -12,11 +12,13 @@ mod founding;
 pub mod gateway;
 mod host;
 mod identity;
+mod limits;
 mod listeners;
 mod metrics;
 pub mod nodes;
 pub mod raft;
 pub mod reconcile;
+pub mod rights;
 mod running;
 pub mod state;
 #[cfg(feature = "testing")]

@@ -11,6 +11,7 @@ use protocol::rpc::ENVELOPE_BYTES_MAX;
 use protocol::rpc::control_server::ControlServer;
 use protocol::rpc::identity_server::IdentityServer;
 use protocol::rpc::join_server::JoinServer;
+use protocol::rpc::limits_server::LimitsServer;
 use protocol::rpc::raft_server::RaftServer;
 use protocol::transport::tls::ClientCertificate;
 use protocol::transport::{NodeTls, QuicEndpoint, QuicSettings, grpc};
@@ -31,6 +32,7 @@ use crate::gateway::config::GatewayConfig;
 use crate::gateway::directory::Directory;
 use crate::gateway::{self, GatewayState};
 use crate::identity::{ApiTls, Authority, IdentityService, Keeper, Seen, someone_else_at};
+use crate::limits::{Counter, LimitsService};
 use crate::listeners::Listeners;
 use crate::metrics;
 use crate::nodes::blobs::BlobStore;
@@ -45,6 +47,7 @@ use crate::reconcile::{Event, LiveView};
 const DRAIN: Duration = Duration::from_secs(10);
 /// Nodes hear of the end this long.
 const LEAVE: Duration = Duration::from_secs(2);
+const LEASE_BYTES_MAX: usize = 4096;
 const JOIN_BYTES_MAX: usize = 1 << 20;
 
 /// Binds the configured addresses and serves until `shutdown` is true.
@@ -63,6 +66,7 @@ pub async fn run_on(
     let part = Part::open(config, &listeners).await?;
     let consensus = Arc::clone(&part.consensus);
     let registry = Arc::clone(&part.registry);
+    let counter = Arc::clone(&part.counter);
     let (closing, is_closing) = watch::channel(false);
     let (leaving, is_leaving) = watch::channel(false);
     let mut background = JoinSet::new();
@@ -90,6 +94,9 @@ pub async fn run_on(
         nodes.abort();
     }
     background.shutdown().await;
+    if tokio::time::timeout(LEAVE, counter.tell_usage()).await.is_err() {
+        tracing::info!("usage of keys waits on the disk for the next start");
+    }
     consensus.shutdown().await;
     ended
 }
@@ -114,6 +121,7 @@ struct Part {
     received: Mutex<Option<mpsc::Receiver<Event>>>,
     view: watch::Sender<Arc<LiveView>>,
     directory: Arc<ClusterDirectory>,
+    counter: Arc<Counter>,
     origin: Instant,
 }
 
@@ -144,9 +152,10 @@ impl Part {
             log_level: config.log_level,
         })
         .await?;
+        let consensus = Arc::new(consensus);
+        let counter = Counter::open(Arc::clone(&consensus), &config.data_dir)?;
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let (view, _) = watch::channel(Arc::new(LiveView::default()));
-        let consensus = Arc::new(consensus);
         let registry = Arc::new(WorkerRegistry::default());
         let data_plane = DataPlane::new(Arc::clone(&registry));
         let directory = ClusterDirectory::new(Arc::clone(&consensus), view.subscribe(), data_plane);
@@ -161,6 +170,7 @@ impl Part {
             consensus,
             registry,
             directory: Arc::new(directory),
+            counter: Arc::new(counter),
             events,
             received: Mutex::new(Some(received)),
             view,
@@ -194,14 +204,15 @@ impl Part {
             authority: Arc::clone(&self.authority),
             tls: self.tls.clone(),
         };
-        let keys = match config.api_listen.ip().is_loopback() {
+        let keys = match config.api_listen.ip().is_loopback() && !config.require_keys {
             true => KeyPolicy::Open,
             false => KeyPolicy::Required,
         };
         let gateway = GatewayConfig { keys, ..config.gateway.clone() };
         let directory = Arc::clone(&self.directory) as Arc<dyn Directory>;
-        let gateway = GatewayState::new(gateway, directory, metrics::install());
-        let guard = from_fn_with_state(gateway.auth(), auth::require_admin);
+        let quota = Arc::new(Arc::clone(&self.counter));
+        let gateway = GatewayState::new(gateway, directory, metrics::install()).with_quota(quota);
+        let guard = from_fn_with_state(gateway.auth(), auth::authorise);
         let admin = admin::router(Arc::new(admin)).route_layer(guard);
         let router = gateway::router_with(gateway.clone(), admin);
         tracing::info!(address, tls = !plain, "serving the API");
@@ -226,6 +237,8 @@ impl Part {
             events: self.events.clone(),
             timing: self.config.reconciler.clone(),
         };
+        let counter = Arc::clone(&self.counter);
+        let limits = LimitsService { consensus: Arc::clone(&consensus), counter };
         let raft = RaftServer::new(RaftService { consensus });
         let raft = raft
             .max_decoding_message_size(ENVELOPE_BYTES_MAX)
@@ -238,6 +251,7 @@ impl Part {
             .add_service(JoinServer::new(join).max_decoding_message_size(JOIN_BYTES_MAX))
             .add_service(ControlServer::new(attach).max_decoding_message_size(ENVELOPE_BYTES_MAX))
             .add_service(IdentityServer::new(identity).max_decoding_message_size(JOIN_BYTES_MAX))
+            .add_service(LimitsServer::new(limits).max_decoding_message_size(LEASE_BYTES_MAX))
             .add_service(raft)
             .serve_with_incoming_shutdown(incoming, async move {
                 let _ = leaving.wait_for(|leaving| *leaving).await;
@@ -279,6 +293,7 @@ impl Part {
         let directory = Arc::clone(&self.directory);
         tasks.spawn(texts::follow(Arc::clone(consensus), Arc::clone(&directory)));
         tasks.spawn(texts::fetch_missing(directory, blobs));
+        tasks.spawn(Arc::clone(&self.counter).run());
         tasks.spawn(driver::tend_membership(Arc::clone(consensus)));
         let keeper = Keeper {
             authority: Arc::clone(&self.authority),

@@ -11,6 +11,7 @@
 //! acknowledged before the request, or is `503 no_quorum`. Changes are decided in the log, in one
 //! order for all, whichever coordinator takes them.
 
+mod audit;
 mod ca;
 mod cluster;
 mod coordinators;
@@ -26,6 +27,7 @@ mod plan;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::audit::{AuditBroken, AuditList, AuditRecord, verify_audit};
 pub use self::ca::{CaStatus, FinishCaRotation, MemberCertificate, RotateCa};
 pub use self::cluster::ClusterStatus;
 pub use self::coordinators::{CoordinatorPart, CoordinatorView};
@@ -34,7 +36,9 @@ pub use self::deployments::{
 };
 pub use self::events::EventView;
 pub use self::join_tokens::{JoinTokenCreated, JoinTokenView, NewJoinToken};
-pub use self::keys::{KeyCreated, KeyRole, KeyView, NewKey};
+pub use self::keys::{
+    KeyCreated, KeyLimits, KeyRole, KeyUsage, KeyView, NewKey, RotateKey, UpdateKey,
+};
 pub use self::models::{ImportModel, ModelView};
 pub use self::nodes::{
     DrainEffect, DrainMove, DrainNode, LabelNode, NodeState, NodeView, OnNoFit, ShardView,

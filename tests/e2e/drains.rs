@@ -23,7 +23,10 @@ impl Asking {
         let answer = tokio::spawn(async move {
             let messages = json!([{ "role": "user", "content": question }]);
             let body = json!({ "model": "demo", "temperature": 0, "messages": messages });
-            api.stream(body, |text| drop(seen.send_replace(text.len()))).await
+            let tell = |text: &str| {
+                seen.send_replace(text.len());
+            };
+            api.stream(body, tell).await
         });
         middle.wait_for(|length| *length >= third).await.expect("the stream runs");
         Self { answer, expected }

@@ -7,6 +7,7 @@ mod drains;
 mod full_disk;
 mod group_of_five;
 mod identity;
+mod keys_and_audit;
 mod later_coordinators;
 mod leaders_die;
 mod load;

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod audit;
 mod ca;
 mod chat;
 mod cluster;
@@ -40,6 +41,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), CliError> {
         Command::Generate(args) => generate::run(args, output).await,
         Command::Op(command) => op::run(command, &client()?, output).await,
         Command::Keys(command) => keys::run(command, &client()?, output).await,
+        Command::Audit(command) => audit::run(command, client, output).await,
         Command::Version => version::run(output),
         Command::Completion { shell } => {
             version::completion(shell);

@@ -173,13 +173,36 @@ impl Row for PlannedRow {
 }
 
 impl Row for KeyView {
-    fn columns(_wide: bool) -> Vec<&'static str> {
-        vec!["NAME", "ROLE", "PREFIX", "CREATED"]
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["NAME", "ROLE", "PREFIX", "CREATED", "EXPIRES", "TOKENS/MONTH"];
+        if wide {
+            columns.extend(["MODELS", "RPM", "TPM", "BUDGET", "REQUESTS"]);
+        }
+        columns
     }
 
-    fn cells(&self, _wide: bool) -> Vec<String> {
-        let role = format!("{:?}", self.role).to_lowercase();
-        vec![self.name.clone(), role, format!("{}...", self.prefix), self.created_at.clone()]
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let limit = |limit: Option<u64>| limit.map_or("-".to_owned(), |n| n.to_string());
+        let mut cells = vec![
+            self.name.clone(),
+            self.role.name().to_owned(),
+            format!("{}...", self.prefix),
+            self.created_at.clone(),
+            self.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+            self.usage.tokens_this_month.to_string(),
+        ];
+        if wide {
+            let limits = &self.limits;
+            cells.push(if limits.models.is_empty() {
+                "all".into()
+            } else {
+                joined(&limits.models)
+            });
+            cells.extend([limits.requests_per_minute, limits.tokens_per_minute].map(limit));
+            cells.push(limit(limits.tokens_per_month));
+            cells.push(self.usage.requests.to_string());
+        }
+        cells
     }
 
     fn name(&self) -> String {
@@ -204,6 +227,34 @@ impl Row for JoinTokenView {
 
     fn name(&self) -> String {
         self.id.clone()
+    }
+}
+
+impl Row for AuditRecord {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["NUMBER", "WHEN", "WHO", "WHAT", "ABOUT"];
+        if wide {
+            columns.extend(["ROLE", "INDEX", "HASH"]);
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let mut cells = vec![
+            self.sequence.to_string(),
+            self.at.clone(),
+            self.actor.clone(),
+            self.action.clone(),
+            dash(self.subject.clone()),
+        ];
+        if wide {
+            cells.extend([self.role.clone(), self.index.to_string(), self.hash.short()]);
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        self.sequence.to_string()
     }
 }
 

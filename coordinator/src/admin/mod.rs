@@ -2,6 +2,7 @@
 //! from its own copy of the state and its own heartbeats, changes through the leader.
 
 mod asker;
+mod audit;
 mod ca;
 mod cluster;
 mod coordinators;
@@ -71,6 +72,7 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .merge(models::routes())
         .merge(deployments::routes())
         .merge(keys::routes())
+        .merge(audit::routes())
         .merge(operations::routes())
         .merge(events::routes())
 }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use protocol::admin::{ErrorBody, ErrorDetail, KeyRole};
 use protocol::ids::Digest;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use super::directory::Directory;
+use super::directory::{Directory, KeyRecord};
 use super::error::ApiError;
 use super::headers::RequestId;
+use crate::raft::wall_clock;
+use crate::rights;
 
 /// Whether callers must show a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,15 @@ pub struct Caller {
     /// Name of the key, or `LOCAL`.
     pub name: String,
     pub role: KeyRole,
+    /// Where one is needed.
+    pub key: Option<Arc<KeyRecord>>,
+}
+
+impl Caller {
+    /// Where no middleware asked: without rights and without limits.
+    pub(super) fn nobody() -> Self {
+        Self { name: LOCAL.into(), role: KeyRole::User, key: None }
+    }
 }
 
 impl Auth {
@@ -45,7 +56,7 @@ impl Auth {
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         if self.policy == KeyPolicy::Open {
             refuse_foreign_page(headers)?;
-            return Ok(Caller { name: LOCAL.into(), role: KeyRole::Admin });
+            return Ok(Caller { name: LOCAL.into(), role: KeyRole::Admin, key: None });
         }
         let Some(key) = presented(headers) else {
             return Err(ApiError::unauthorized(
@@ -60,48 +71,56 @@ impl Auth {
         for (index, known) in keys.iter().enumerate() {
             found.conditional_assign(&(index as u64), known.hash.0.ct_eq(&hash.0));
         }
-        match keys.get(usize::try_from(found).unwrap_or(usize::MAX)) {
-            Some(key) => Ok(Caller { name: key.name.clone(), role: key.role }),
-            None => Err(ApiError::unauthorized("Incorrect API key.")),
+        let found = keys.get(usize::try_from(found).unwrap_or(usize::MAX));
+        let key = found.ok_or_else(|| ApiError::unauthorized("Incorrect API key."))?;
+        if let Some(at) = key.expires_at.filter(|at| *at <= wall_clock()) {
+            return Err(ApiError::unauthorized(format!("The key `{}` expired at {at}.", key.name)));
         }
+        Ok(Caller { name: key.name.clone(), role: key.role, key: Some(Arc::clone(key)) })
     }
 
-    pub fn admin(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    /// The caller of a route, if its role may call it; `matched` is the path as the router has it.
+    pub fn authorise(
+        &self,
+        headers: &HeaderMap,
+        method: &Method,
+        matched: &str,
+    ) -> Result<Caller, ApiError> {
         let caller = self.caller(headers)?;
-        if caller.role != KeyRole::Admin {
-            return Err(ApiError::forbidden(format!(
-                "The key `{}` has the role {}; this needs the role admin.",
-                caller.name,
-                caller.role.name()
-            )));
+        let roles = rights::roles(method, matched);
+        if roles.contains(&caller.role) {
+            return Ok(caller);
         }
-        Ok(caller)
+        let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
+        let needed = match names.as_slice() {
+            [] => "no role may call this".to_owned(),
+            names => format!("this needs one of {}", names.join(", ")),
+        };
+        let (name, role) = (&caller.name, caller.role.name());
+        Err(ApiError::forbidden(format!("The key `{name}` has the role {role}; {needed}.")))
     }
 }
 
-/// Middleware: any valid key passes.
-pub async fn require_user(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    match auth.caller(request.headers()) {
+/// Middleware: passes whom the table of rights lets pass. A refusal of the admin API has that API's
+/// body.
+pub async fn authorise(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
+    let matched = matched.unwrap_or_default();
+    match auth.authorise(request.headers(), request.method(), &matched) {
         Ok(caller) => pass(caller, request, next).await,
-        Err(error) => error.into_response(),
-    }
-}
-
-/// Middleware: only admin keys pass; a refusal has the admin API's body.
-pub async fn require_admin(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    match auth.admin(request.headers()) {
-        Ok(caller) => pass(caller, request, next).await,
-        Err(error) => {
+        Err(error) if matched.starts_with("/admin/") => {
             let request_id = request.extensions().get::<RequestId>().map(|r| r.0.clone());
             let detail = ErrorDetail {
                 code: error.code.unwrap_or_default().to_owned(),
                 message: error.message.clone(),
-                hint: "`trireme keys create` makes a key; `--role admin` for this API.".to_owned(),
+                hint: "`trireme keys create NAME --role ROLE` makes a key of another role."
+                    .to_owned(),
                 request_id: request_id.unwrap_or_default(),
             };
             let (parts, _) = error.into_response().into_parts();
             (parts, Json(ErrorBody { error: detail })).into_response()
         }
+        Err(error) => error.into_response(),
     }
 }
 

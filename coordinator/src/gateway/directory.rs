@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use protocol::admin::KeyRole;
+use protocol::admin::{KeyLimits, KeyRole};
 use protocol::frame::Frame;
 use protocol::ids::Digest;
 use protocol::transport::{FrameReader, FrameWriter, TransportError};
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::model_text::ModelText;
 use super::router::{Route, Target};
+use crate::state::Timestamp;
 
 /// A read handle on the cluster, cheap to ask at every request.
 pub trait Directory: Send + Sync + 'static {
@@ -34,7 +35,7 @@ pub trait Directory: Send + Sync + 'static {
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// All API keys.
-    fn keys(&self) -> Arc<[KeyRecord]>;
+    fn keys(&self) -> Arc<[Arc<KeyRecord>]>;
 
     /// Opens a stream to the head of `target` in its epoch: greeted and welcomed, so that a
     /// `Generate` frame goes next. Ends within a deadline.
@@ -57,13 +58,23 @@ pub struct ServedModel {
     pub created: u64,
 }
 
-/// What is kept of an API key.
+/// What is kept of one text of an API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
     pub name: String,
     pub role: KeyRole,
     /// BLAKE3 of the key's text.
     pub hash: Digest,
+    pub expires_at: Option<Timestamp>,
+    pub limits: KeyLimits,
+}
+
+impl KeyRecord {
+    /// Without limits.
+    pub fn new(name: &str, role: KeyRole, hash: Digest) -> Self {
+        let (expires_at, limits) = (None, KeyLimits::default());
+        Self { name: name.to_owned(), role, hash, expires_at, limits }
+    }
 }
 
 /// Both directions of one stream.

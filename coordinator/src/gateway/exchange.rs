@@ -19,6 +19,7 @@ use super::generation::{Generation, Job};
 use super::headers::RequestId;
 use super::metrics::RequestMeter;
 use super::model_text::{ModelText, TextRefused};
+use super::quota::Need;
 use super::sse;
 
 /// Bytes of text that are tokenised without leaving the async thread.
@@ -48,14 +49,14 @@ impl Exchange {
         F: AsyncFnOnce(&mut Self) -> Result<Answering, ApiError>,
     {
         let (parts, body) = request.into_parts();
-        let local = || Caller { name: "local".into(), role: protocol::admin::KeyRole::User };
-        let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(local);
+        let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(Caller::nobody);
         let request_id = parts.extensions.get::<RequestId>().map(|r| r.0.clone());
         let request_id = request_id.unwrap_or_default();
-        let mut meter = RequestMeter::start(endpoint, &request_id, &caller);
+        let mut meter = RequestMeter::start(endpoint, &request_id, &caller, state.quota.clone());
         let entered = async {
             state.refuse_when_draining()?;
             let admitted = state.admission.admit()?;
+            meter.account.take(Need { requests: 1, tokens: 0 }).await?;
             Ok((admitted, state.admission.read_body(&parts.headers, body).await?))
         };
         let (admitted, body) = match entered.await {
@@ -72,6 +73,7 @@ impl Exchange {
     /// The model of that name, or the fallback.
     pub(super) fn model(&mut self, name: &str) -> Result<Arc<ServedModel>, ApiError> {
         let model = self.state.model(name)?;
+        self.meter.account.check_model(&model.name)?;
         self.meter.model(&model.name);
         self.state.admission.check_queues(&self.state.directory.route(&model.name))?;
         Ok(model)
@@ -105,7 +107,12 @@ impl Exchange {
     async fn answer(self, answering: Answering) -> Response {
         let Answering { job, shape, stream, ignored } = answering;
         let mut meter = self.meter;
-        meter.prompt_tokens = job.prompt_tokens() as u64;
+        let tokens = job.prompt_tokens() as u64;
+        // Once here, a request is never refused for its key again, however often it is resumed.
+        if let Err(error) = meter.account.take(Need { requests: 0, tokens }).await {
+            return refuse(&mut meter, error);
+        }
+        meter.prompt_tokens = tokens;
         drop(self.body);
         let mut generation = Generation::start(&self.state, &job);
         let keep_alive = self.state.config.keep_alive;

@@ -1,11 +1,13 @@
 //! What the gateway counts; labels never come from a client's text, names or ids.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 
 use super::auth::Caller;
+use super::quota::{Account, Quota};
 
 const LATENCY_BUCKETS: &[f64] =
     &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -78,11 +80,17 @@ pub(super) struct RequestMeter {
     started: Instant,
     pub(super) prompt_tokens: u64,
     pub(super) completion_tokens: u64,
+    pub(super) account: Account,
     ended: bool,
 }
 
 impl RequestMeter {
-    pub(super) fn start(endpoint: &'static str, request_id: &str, caller: &Caller) -> Self {
+    pub(super) fn start(
+        endpoint: &'static str,
+        request_id: &str,
+        caller: &Caller,
+        quota: Arc<dyn Quota>,
+    ) -> Self {
         Self {
             endpoint,
             request_id: request_id.to_owned(),
@@ -91,6 +99,7 @@ impl RequestMeter {
             started: Instant::now(),
             prompt_tokens: 0,
             completion_tokens: 0,
+            account: Account::of(caller, quota),
             ended: false,
         }
     }
@@ -118,6 +127,7 @@ impl RequestMeter {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        self.account.close(self.prompt_tokens, self.completion_tokens);
         let model = self.model.clone().unwrap_or_else(|| "unknown".into());
         counter!(
             "trireme_requests_total", "model" => model.clone(), "endpoint" => self.endpoint,

@@ -15,6 +15,7 @@ mod health;
 pub mod metrics;
 pub mod model_text;
 mod openai;
+pub mod quota;
 pub mod request;
 pub mod router;
 mod sse;
@@ -39,6 +40,7 @@ pub use self::error::ApiError;
 pub use self::headers::RequestId;
 use self::openai::sampling_fields::FieldLimits;
 use self::openai::{chat_completions, completions, models};
+use self::quota::{Quota, Unlimited};
 
 /// What every handler shares; cheap to clone.
 #[derive(Clone)]
@@ -46,6 +48,7 @@ pub struct GatewayState {
     config: Arc<GatewayConfig>,
     directory: Arc<dyn Directory>,
     admission: Admission,
+    quota: Arc<dyn Quota>,
     metrics: Option<PrometheusHandle>,
     draining: Arc<AtomicBool>,
 }
@@ -62,7 +65,7 @@ pub fn router_with(state: GatewayState, beside: Router) -> Router {
         .nest("/v1", api())
         .merge(api())
         .route("/metrics", get(render_metrics))
-        .route_layer(from_fn_with_state(state.auth(), auth::require_user));
+        .route_layer(from_fn_with_state(state.auth(), auth::authorise));
     Router::new()
         .route("/", get(health::live))
         .route("/health", get(health::live))
@@ -96,7 +99,13 @@ impl GatewayState {
     ) -> Self {
         let admission = Admission::new(config.limits);
         let config = Arc::new(config);
-        Self { config, directory, admission, metrics, draining: Arc::default() }
+        let quota = Arc::new(Unlimited);
+        Self { config, directory, admission, quota, metrics, draining: Arc::default() }
+    }
+
+    /// Keys have limits, and `quota` counts them.
+    pub fn with_quota(self, quota: Arc<dyn Quota>) -> Self {
+        Self { quota, ..self }
     }
 
     /// From now on new requests are refused with a hint to try another node; running ones go on.

@@ -15,7 +15,7 @@ use crate::gateway::model_text::ModelText;
 use crate::gateway::router::{ReplicaForm, Route, Shortage, ShortageKind, Target};
 use crate::raft::Consensus;
 use crate::reconcile::LiveView;
-use crate::state::{Deployment, Model, State};
+use crate::state::{ApiKey, Deployment, Model, State};
 
 pub struct ClusterDirectory {
     consensus: Arc<Consensus>,
@@ -29,7 +29,7 @@ pub struct ClusterDirectory {
 #[derive(Default)]
 struct Served {
     models: Vec<Arc<ServedModel>>,
-    keys: Arc<[KeyRecord]>,
+    keys: Arc<[Arc<KeyRecord>]>,
     texts: BTreeMap<Digest, Arc<dyn ModelText>>,
 }
 
@@ -49,12 +49,7 @@ impl ClusterDirectory {
     /// Takes in the present state.
     pub(crate) fn refresh(&self) {
         let state = self.consensus.state();
-        let keys = state.keys.iter().map(|(name, key)| KeyRecord {
-            name: name.clone(),
-            role: key.role,
-            hash: key.hash,
-        });
-        let keys = keys.collect();
+        let keys = state.keys.iter().flat_map(|(name, key)| texts_of(name, key)).collect();
         let wanted: Vec<_> = deployed(&state).map(|(_, model, _)| model.text).collect();
         let mut served = self.served.write().unwrap_or_else(|e| e.into_inner());
         served.texts.retain(|digest, _| wanted.contains(digest));
@@ -110,7 +105,7 @@ impl Directory for ClusterDirectory {
         self.changes.subscribe()
     }
 
-    fn keys(&self) -> Arc<[KeyRecord]> {
+    fn keys(&self) -> Arc<[Arc<KeyRecord>]> {
         Arc::clone(&self.served.read().unwrap_or_else(|e| e.into_inner()).keys)
     }
 
@@ -124,6 +119,22 @@ impl Directory for ClusterDirectory {
         }
         .boxed()
     }
+}
+
+/// The text of a key, and the one from before its rotation.
+fn texts_of(name: &str, key: &ApiKey) -> impl Iterator<Item = Arc<KeyRecord>> {
+    let limits = key.limits.clone();
+    let record = KeyRecord {
+        expires_at: key.expires_at,
+        limits,
+        ..KeyRecord::new(name, key.role, key.hash)
+    };
+    let old = key.old.as_ref().map(|old| KeyRecord {
+        hash: old.hash,
+        expires_at: Some(key.expires_at.map_or(old.until, |at| at.min(old.until))),
+        ..record.clone()
+    });
+    [Some(record), old].into_iter().flatten().map(Arc::new)
 }
 
 fn deployed(state: &State) -> impl Iterator<Item = (&String, &Model, &Deployment)> {

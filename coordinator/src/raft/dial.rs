@@ -10,9 +10,9 @@ use protocol::transport::tls::GRPC_ALPN;
 use protocol::transport::{GrpcTarget, NodeTls, TransportError};
 
 #[cfg(feature = "testing")]
-pub(super) use crate::testing::Link;
+pub(crate) use crate::testing::Link;
 #[cfg(not(feature = "testing"))]
-pub(super) use tonic::transport::Channel as Link;
+pub(crate) use tonic::transport::Channel as Link;
 
 /// A dead machine's address must not hold up an election.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ impl Dialer {
             .max_encoding_message_size(ENVELOPE_BYTES_MAX))
     }
 
-    fn link(&self, node: NodeId, address: &str) -> Result<Link, TransportError> {
+    pub(crate) fn link(&self, node: NodeId, address: &str) -> Result<Link, TransportError> {
         let tls = match self {
             Self::Tls(tls) => Arc::new(tls.client(Some(node), GRPC_ALPN)?),
             #[cfg(feature = "testing")]

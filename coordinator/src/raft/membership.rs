@@ -60,7 +60,7 @@ impl Consensus {
         Ok(())
     }
 
-    pub(super) fn address_of(&self, node: NodeId) -> Option<String> {
+    pub(crate) fn address_of(&self, node: NodeId) -> Option<String> {
         let state = self.state();
         let known = state.members.get(&node).and_then(|m| m.endpoint.as_ref());
         known.map(|endpoint| endpoint.address.clone()).or_else(|| {

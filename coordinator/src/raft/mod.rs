@@ -17,6 +17,7 @@ mod state_machine;
 mod type_config;
 mod voters;
 
+pub(crate) use self::dial::Link;
 pub use self::freshness::Freshness;
 pub use self::node::{Consensus, ConsensusConfig, ConsensusStatus};
 pub use self::propose::ProposeError;

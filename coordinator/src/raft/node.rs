@@ -245,7 +245,7 @@ impl Consensus {
         state.members.get(&self.own).map_or_else(|| self.own.short(), |m| m.name.clone())
     }
 
-    pub(super) fn dialer(&self) -> &Dialer {
+    pub(crate) fn dialer(&self) -> &Dialer {
         &self.dialer
     }
 

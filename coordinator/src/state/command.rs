@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::Actor;
 use super::duty::NodeChange;
 use super::identity::IdentityChange;
+use super::keys::KeyChange;
 use super::operations::OperationChange;
 use super::timestamp::Timestamp;
 use super::voters::VoterChange;
@@ -116,6 +117,8 @@ pub enum Change {
         reason: String,
         missing_bytes: u64,
     },
+    Key(KeyChange),
+    /// As founders make their first key.
     AddKey {
         name: String,
         role: KeyRole,
@@ -184,6 +187,7 @@ impl Change {
             Self::Undeploy { .. } => "undeploy",
             Self::PlacePlan { .. } => "place-plan",
             Self::SetRollout { .. } => "set-rollout",
+            Self::Key(change) => change.name(),
             Self::AddKey { .. } => "add-key",
             Self::Voters(change) => change.name(),
             Self::Operation(change) => change.name(),

@@ -4,6 +4,7 @@
 //! Liveness, load and progress of weights are not in it: those are soft state.
 
 pub mod actor;
+pub mod audit;
 pub mod command;
 pub mod deployments;
 pub mod duty;
@@ -25,11 +26,12 @@ use protocol::ids::{Digest, NodeId};
 use serde::{Deserialize, Serialize};
 
 pub use self::actor::Actor;
+pub use self::audit::AuditChain;
 pub use self::command::{Change, Command, OperationKind};
 pub use self::deployments::{Deployment, Placement, Rollout};
 pub use self::duty::{DrainFailure, Duty, NodeChange};
 pub use self::identity::{CaRotation, IdentityChange, IdentityState};
-pub use self::keys::ApiKey;
+pub use self::keys::{ApiKey, KeyChange, UsageDelta};
 pub use self::level::LevelError;
 pub use self::members::Member;
 pub use self::models::Model;
@@ -66,6 +68,9 @@ pub struct State {
     promoted: BTreeMap<NodeId, u64>,
     last_replica: u64,
     pub keys: BTreeMap<String, ApiKey>,
+    /// Per coordinator, the last report of usage that was counted.
+    #[serde(default)]
+    usage_batches: BTreeMap<NodeId, u64>,
     pub tokens: BTreeMap<Digest, JoinToken>,
     pub operations: BTreeMap<String, Operation>,
     /// Of the cluster's own changes.
@@ -73,6 +78,8 @@ pub struct State {
     /// Of people's changes, by who asked and the id they gave.
     #[serde(default)]
     asked: RecentRequests,
+    #[serde(default)]
+    pub audit: AuditChain,
 }
 
 /// What a change may know of the entry that holds it.
@@ -94,8 +101,15 @@ impl State {
         if let Some(outcome) = known.outcome(&request, kind) {
             return outcome;
         }
+        // A group in which one still speaks the first level keeps no chain, as that one cannot.
+        let note = self.audit_note(&actor, &change).filter(|_| level > level::FIRST);
         let outcome = match self.change(change, Applying { index }) {
-            Ok(outcome) => outcome,
+            Ok(outcome) => {
+                if let Some(note) = note {
+                    self.audit.append(note, index, self.clock);
+                }
+                outcome
+            }
             Err(refusal) => Outcome::Refused(refusal),
         };
         if actor.is_person() {
@@ -165,6 +179,7 @@ impl State {
             Change::SetRollout { replica, epoch, state, reason, missing_bytes } => {
                 self.set_rollout(replica, epoch, state, reason, missing_bytes)
             }
+            Change::Key(change) => self.change_key(change),
             Change::AddKey { name, role, hash, prefix } => self.add_key(name, role, hash, prefix),
             Change::Voters(change) => self.change_voters(applying, change),
             Change::StartOperation { id, kind, subject, note } => {

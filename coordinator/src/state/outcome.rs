@@ -60,6 +60,11 @@ impl Refusal {
         Self::new(RefusalCode::NotFound, message, "trireme node ls")
     }
 
+    pub(crate) fn no_key(name: &str) -> Self {
+        let message = format!("there is no key named `{name}`");
+        Self::new(RefusalCode::NotFound, message, "trireme keys ls")
+    }
+
     pub(crate) fn stale(what: impl Into<String>) -> Self {
         Self::new(RefusalCode::Precondition, what, "")
     }

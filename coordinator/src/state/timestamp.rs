@@ -10,6 +10,19 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// A number for each month of the calendar, UTC.
+    pub fn month(self) -> u32 {
+        let (year, month, _) = civil_from_days(self.0 / 86_400_000);
+        (year * 12 + month - 1) as u32
+    }
+
+    /// Until the next month begins.
+    pub fn month_seconds_left(self) -> u64 {
+        let day = self.0 / 86_400_000;
+        let days = (1..=31).find(|&d| Self((day + d) * 86_400_000).month() != self.month());
+        days.unwrap_or(31) * 86_400 - self.0 / 1000 % 86_400
+    }
+
     pub fn plus_seconds(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
@@ -41,6 +54,14 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_month_ends_when_the_calendar_says() {
+        let last = Timestamp(1_709_251_199_000);
+        assert_eq!(last.to_string(), "2024-02-29T23:59:59.000Z");
+        assert_eq!((last.month_seconds_left(), last.plus_seconds(1).month()), (1, 2024 * 12 + 2));
+        assert_eq!(last.plus_seconds(1).month_seconds_left(), 31 * 86_400);
+    }
 
     #[test]
     fn known_instants_read_as_people_write_them() {

@@ -9,11 +9,8 @@ use crate::gateway::tests::fake_cluster::FakeCluster;
 
 fn auth(policy: KeyPolicy) -> Auth {
     let cluster = FakeCluster::answering("");
-    let key = |name: &str, role, text: &str| KeyRecord {
-        name: name.into(),
-        role,
-        hash: Digest::of(text.as_bytes()),
-    };
+    let key =
+        |name: &str, role, text: &str| KeyRecord::new(name, role, Digest::of(text.as_bytes()));
     cluster.set_keys(vec![
         key("ci", KeyRole::User, "trk-user"),
         key("ops", KeyRole::Admin, "trk-admin"),
@@ -58,16 +55,41 @@ fn nobody_else_gets_in() {
 }
 
 #[test]
-fn admin_routes_need_the_admin_role() {
+fn a_route_takes_the_roles_of_its_line_and_one_without_a_line_takes_none() {
     let auth = auth(KeyPolicy::Required);
-    let user = auth.admin(&headers("x-api-key", "trk-user")).expect_err("only a user");
-    assert_eq!(user.status.as_u16(), 403);
-    assert!(auth.admin(&headers("x-api-key", "trk-admin")).is_ok());
+    let status = |key: &str, method: Method, path: &str| {
+        let called = auth.authorise(&headers("x-api-key", key), &method, path);
+        called.map_or_else(|refused| refused.status.as_u16(), |_| 200)
+    };
+    assert_eq!(status("trk-user", Method::POST, "/admin/v1/keys"), 403);
+    assert_eq!(status("trk-admin", Method::POST, "/admin/v1/keys"), 200);
+    assert_eq!(status("trk-user", Method::POST, "/v1/chat/completions"), 200);
+    assert_eq!(status("trk-user", Method::HEAD, "/models"), 200);
+    for path in ["/admin/v1/forgotten", "", "/v1/admin/v1/forgotten"] {
+        assert_eq!(status("trk-admin", Method::GET, path), 403, "{path}");
+    }
+    // The router says that there is no such method.
+    assert_eq!(status("trk-user", Method::PUT, "/admin/v1/keys"), 403);
+    assert_eq!(status("trk-admin", Method::PUT, "/admin/v1/keys"), 200);
+}
+
+#[test]
+fn an_expired_key_says_so() {
+    let auth = auth(KeyPolicy::Required);
+    let cluster = FakeCluster::answering("");
+    let hash = Digest::of(b"trk-old");
+    let expires_at = Some(crate::state::Timestamp(1000));
+    let record = KeyRecord::new("old", KeyRole::Admin, hash);
+    cluster.set_keys(vec![KeyRecord { expires_at, ..record }]);
+    let auth = Auth { directory: cluster, ..auth };
+    let error = auth.caller(&headers("x-api-key", "trk-old")).expect_err("expired");
+    assert_eq!(error.status.as_u16(), 401);
+    assert!(error.message.contains("`old` expired at 1970"), "{}", error.message);
 }
 
 #[test]
 fn on_loopback_no_key_is_asked_for() {
-    let caller = auth(KeyPolicy::Open).admin(&HeaderMap::new()).expect("open");
+    let caller = auth(KeyPolicy::Open).caller(&HeaderMap::new()).expect("open");
     assert_eq!(caller.role, KeyRole::Admin);
 }
 

@@ -32,7 +32,7 @@ pub(in crate::gateway) struct FakeCluster {
 struct Inner {
     answer: Answer,
     route: Route,
-    keys: Arc<[KeyRecord]>,
+    keys: Arc<[Arc<KeyRecord>]>,
     /// What the next streams do; then they all behave.
     faults: VecDeque<Fault>,
     /// Requests as the heads got them.
@@ -86,7 +86,7 @@ impl FakeCluster {
     }
 
     pub(in crate::gateway) fn set_keys(&self, keys: Vec<KeyRecord>) {
-        self.lock().keys = keys.into();
+        self.lock().keys = keys.into_iter().map(Arc::new).collect();
     }
 
     pub(in crate::gateway) fn seen(&self) -> Vec<GenerateRequest> {
@@ -152,7 +152,7 @@ impl Directory for FakeCluster {
         self.changes.subscribe()
     }
 
-    fn keys(&self) -> Arc<[KeyRecord]> {
+    fn keys(&self) -> Arc<[Arc<KeyRecord>]> {
         self.lock().keys.clone()
     }
 

@@ -114,7 +114,7 @@ async fn keys_close_everything_but_health() {
     let config = GatewayConfig { keys: KeyPolicy::Required, ..GatewayConfig::default() };
     let api = Api::over(FakeCluster::answering("x"), config);
     let hash = Digest::of(b"trk-1");
-    api.cluster.set_keys(vec![KeyRecord { name: "ci".into(), role: KeyRole::User, hash }]);
+    api.cluster.set_keys(vec![KeyRecord::new("ci", KeyRole::User, hash)]);
     for path in ["/health", "/readyz", "/"] {
         assert_eq!(api.json(get(path)).await.0, StatusCode::OK, "{path}");
     }
@@ -251,8 +251,8 @@ async fn the_admin_api_refuses_in_its_own_words() {
     let config = GatewayConfig { keys: KeyPolicy::Required, ..GatewayConfig::default() };
     let api = Api::over(FakeCluster::answering("x"), config);
     let hash = Digest::of(b"trk-1");
-    api.cluster.set_keys(vec![KeyRecord { name: "ci".into(), role: KeyRole::User, hash }]);
-    let guard = axum::middleware::from_fn_with_state(api.state.auth(), auth::require_admin);
+    api.cluster.set_keys(vec![KeyRecord::new("ci", KeyRole::User, hash)]);
+    let guard = axum::middleware::from_fn_with_state(api.state.auth(), auth::authorise);
     let admin = Router::new().route("/admin/v1/keys", axum::routing::get(|| async { "keys" }));
     let router = crate::gateway::router_with(api.state.clone(), admin.route_layer(guard));
     for (key, status, code) in [("trk-1", 403, "policy_denied"), ("trk-2", 401, "invalid_api_key")]

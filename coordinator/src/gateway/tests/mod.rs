@@ -5,6 +5,7 @@ mod completions;
 pub(super) mod fake_cluster;
 mod fake_text;
 mod http;
+mod quota;
 mod recovery;
 
 use std::sync::Arc;
