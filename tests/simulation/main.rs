@@ -1,9 +1,10 @@
 //! Seeds of the cluster simulation, and a planted bug per invariant that must be noticed.
 
+mod group;
 mod promises;
+mod seeds;
 
 use std::ops::Range;
-use std::panic::resume_unwind;
 
 use tests::sim::{self, Sabotage, Summary};
 
@@ -17,7 +18,7 @@ const SEEDS_PLANTED: u64 = 40;
 /// `TRIREME_SEED=n` plays that one only.
 #[test]
 fn every_invariant_holds_on_every_seed() {
-    if let Some(seed) = chosen_seed() {
+    if let Some(seed) = seeds::chosen() {
         play(seed);
         return;
     }
@@ -28,26 +29,13 @@ fn every_invariant_holds_on_every_seed() {
 #[test]
 #[ignore = "minutes"]
 fn every_invariant_holds_on_many_more_seeds() {
-    let full = variable("TRIREME_TEST_SHARE").is_some_and(|share| share == "full");
-    let seeds = if full { SEEDS_LONG } else { SEEDS_LONG / 10 };
-    play_all(SEEDS..SEEDS + seeds);
+    let count = if seeds::full() { SEEDS_LONG } else { SEEDS_LONG / 10 };
+    play_all(SEEDS..SEEDS + count);
 }
 
-/// Spread over the cores; the first broken seed is reported.
-fn play_all(seeds: Range<u64>) -> Summary {
-    let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u64);
+fn play_all(range: Range<u64>) -> Summary {
     let mut all = Summary::default();
-    std::thread::scope(|scope| {
-        let share =
-            |first: u64| (seeds.start + first..seeds.end).step_by(workers as usize).map(play);
-        let threads: Vec<_> = (0..workers)
-            .map(|first| scope.spawn(move || share(first).collect::<Vec<_>>()))
-            .collect();
-        for thread in threads {
-            let summaries = thread.join().unwrap_or_else(|broken| resume_unwind(broken));
-            summaries.iter().for_each(|summary| all.add(summary));
-        }
-    });
+    seeds::spread(range, play).iter().for_each(|summary| all.add(summary));
     all
 }
 
@@ -106,14 +94,4 @@ fn assert_noticed(sabotage: Sabotage, invariant: &str) {
     let broken = (0..SEEDS_PLANTED).find_map(|seed| sim::run(seed, sabotage).err());
     let broken = broken.unwrap_or_else(|| panic!("nobody noticed {sabotage:?}"));
     assert!(broken.contains(invariant), "{sabotage:?} was taken for: {broken}");
-}
-
-fn chosen_seed() -> Option<u64> {
-    let text = variable("TRIREME_SEED")?;
-    Some(text.parse().expect("TRIREME_SEED is a number"))
-}
-
-#[allow(clippy::disallowed_methods, reason = "a test is given no arguments")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }

@@ -130,6 +130,7 @@ fn timed(heartbeat: Duration, election: Duration) -> Config {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(2000),
         max_in_snapshot_log_to_keep: 500,
         enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
         ..Config::default()
     }
 }

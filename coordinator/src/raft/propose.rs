@@ -18,6 +18,8 @@ use crate::state::{Actor, Change, Command, Outcome, Refusal, Timestamp};
 
 /// Longer than an election, so that a change made while a leader dies still goes through.
 pub(super) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A leader whose machine is off must not cost the whole wait: another may lead by then.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) const RETRY: Duration = Duration::from_millis(50);
 /// A follower has applied a forwarded change a heartbeat later.
 const READ_OWN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -118,7 +120,11 @@ impl Consensus {
         let mut client = self.client_of(leader)?;
         let envelope =
             Envelope::pack("Propose", command).map_err(|e| Attempt::Fatal(e.to_string()))?;
-        match client.propose(envelope).await {
+        let answered = host::within(FORWARD_TIMEOUT, client.propose(envelope)).await;
+        let answered = answered.ok_or_else(|| {
+            Attempt::Retry(format!("the leader did not answer within {FORWARD_TIMEOUT:?}"))
+        })?;
+        match answered {
             Ok(response) => {
                 let unpacked = response.into_inner().unpack("Forwarded");
                 unpacked.map_err(|e| Attempt::Fatal(e.to_string()))

@@ -11,10 +11,17 @@ use super::Action;
 use super::config::ReconcilerConfig;
 use crate::state::{Change, State};
 
+/// Links that a node is asked to measure: to all others, or in a larger cluster to those that
+/// follow it by id, as links between all would fill the state.
+const PEERS_MAX: usize = 16;
+/// Live nodes from which on the links are looked at once per tick only.
+const MANY: usize = 64;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkProbes {
     /// When each link was last asked for, from prober to peer.
     asked: BTreeMap<(NodeId, NodeId), Duration>,
+    looked_at: Option<Duration>,
 }
 
 impl LinkProbes {
@@ -35,17 +42,25 @@ impl LinkProbes {
         config: &ReconcilerConfig,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
-        for from in live {
+        let looked_at = self.looked_at.filter(|_| live.len() > MANY);
+        if looked_at.is_some_and(|at| now < at + config.tick) {
+            return actions;
+        }
+        self.looked_at = Some(now);
+        for (place, from) in live.iter().enumerate() {
             let mut peers = Vec::new();
-            for to in live.iter().filter(|to| *to != from) {
-                let last = self.asked.get(&(*from, *to)).copied();
-                let down = known(state, *from, *to).is_some_and(|l| !l.reachable);
-                let again = last.is_some_and(|at| down && now >= at + config.link_probe);
-                let addresses = state.members.get(to).map(|m| m.data_addresses.clone());
-                let addresses = addresses.filter(|list| !list.is_empty());
-                if let Some(addresses) = addresses.filter(|_| last.is_none() || again) {
+            let others = live[place + 1..].iter().chain(&live[..place]);
+            let count = if live.len() > MANY { PEERS_MAX } else { live.len() };
+            for to in others.take(count) {
+                let down = || known(state, *from, *to).is_some_and(|l| !l.reachable);
+                let asked = self.asked.get(&(*from, *to));
+                if asked.is_some_and(|at| now < *at + config.link_probe || !down()) {
+                    continue;
+                }
+                let addresses = state.members.get(to).map(|m| &m.data_addresses);
+                if let Some(addresses) = addresses.filter(|list| !list.is_empty()) {
                     self.asked.insert((*from, *to), now);
-                    peers.push(PeerAddress { node: *to, addresses });
+                    peers.push(PeerAddress { node: *to, addresses: addresses.clone() });
                 }
             }
             if !peers.is_empty() {

@@ -105,10 +105,9 @@ impl Liveness {
         }
     }
 
-    pub(super) fn leaving(&mut self, node: NodeId) {
-        if let Some(life) = self.nodes.get_mut(&node) {
-            life.leaving = true;
-        }
+    pub(super) fn leaving(&mut self, node: NodeId) -> bool {
+        let first = |life: &mut NodeLife| !std::mem::replace(&mut life.leaving, true);
+        self.nodes.get_mut(&node).is_some_and(first)
     }
 
     pub(super) fn is_leaving(&self, node: NodeId) -> bool {

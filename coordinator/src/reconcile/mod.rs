@@ -93,7 +93,13 @@ impl Reconciler {
             Event::Registered { node, registration } => {
                 self.register(node, *registration, now, &mut actions);
             }
-            Event::Heartbeat { node, heartbeat } => self.hear(node, heartbeat, now),
+            Event::Heartbeat { node, heartbeat } => {
+                // Of a thousand workers five thousand come in a second: what follows from time
+                // alone is done at the ticks.
+                if !self.hear(node, heartbeat, now) {
+                    return actions;
+                }
+            }
             Event::StreamLost { node } => self.liveness.stream_lost(node, now),
             Event::DataProgress { node } => self.liveness.shows_progress(node, now),
             Event::Answered { node } => self.liveness.answered(node, now),
@@ -194,19 +200,23 @@ impl Reconciler {
         }
     }
 
-    fn hear(&mut self, node: NodeId, heartbeat: Heartbeat, now: Duration) {
+    /// Whether the node says anything that it did not say the last time.
+    fn hear(&mut self, node: NodeId, heartbeat: Heartbeat, now: Duration) -> bool {
         if !self.state.members.contains_key(&node) {
-            return;
+            return false;
         }
+        let was_live = self.liveness.is_live(node);
         self.liveness.heard(node, now, &self.config);
         let Heartbeat { shards, loads, memory_used_bytes, peers_alive, leaving, .. } = heartbeat;
-        if leaving {
-            self.liveness.leaving(node);
-        }
-        self.reports.insert(node, Report { shards, loads, memory_used_bytes });
+        let leaves = leaving && self.liveness.leaving(node);
+        let report = Report { shards, loads, memory_used_bytes };
         for peer in peers_alive {
             self.liveness.shows_progress(peer, now);
         }
+        let same = |before: &Report| before.shards == report.shards;
+        let news = leaves || !was_live || !self.reports.get(&node).is_some_and(same);
+        self.reports.insert(node, report);
+        news
     }
 
     fn tick(&mut self, now: Duration) {

@@ -11,6 +11,10 @@ use super::Action;
 use super::config::ReconcilerConfig;
 use crate::state::{Change, State};
 
+/// Proposals at once; the next follow as these are recorded, so that a thousand workers that come
+/// together do not wait for time to run out.
+const UNDER_WAY_MAX: usize = 32;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registrations {
     unrecorded: BTreeMap<NodeId, Unrecorded>,
@@ -44,10 +48,10 @@ impl Registrations {
 
     pub(super) fn due(&mut self, now: Duration, config: &ReconcilerConfig) -> Vec<Action> {
         let mut actions = Vec::new();
-        for (node, unrecorded) in &mut self.unrecorded {
-            if now < unrecorded.proposed_until {
-                continue;
-            }
+        let under_way = |unrecorded: &&Unrecorded| now < unrecorded.proposed_until;
+        let under_way = self.unrecorded.values().filter(under_way).count();
+        let due = self.unrecorded.iter_mut().filter(|(_, u)| now >= u.proposed_until);
+        for (node, unrecorded) in due.take(UNDER_WAY_MAX.saturating_sub(under_way)) {
             unrecorded.proposed_until = now + config.proposal;
             actions.push(Action::Propose(Change::RecordRegistration {
                 node: *node,

@@ -3,6 +3,7 @@
 mod blocks_conserved;
 mod cancel_frees;
 mod every_request_ends;
+pub mod group;
 mod holdings;
 mod one_epoch;
 mod tokens_in_order;

@@ -31,6 +31,16 @@ impl<T> Agenda<T> {
         self.at(self.now + delay, what);
     }
 
+    /// When the next entry is due.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.entries.first_key_value().map(|((when, _), _)| *when)
+    }
+
+    /// Lets time pass without an entry.
+    pub(super) fn pass(&mut self, to: Duration) {
+        self.now = self.now.max(to);
+    }
+
     /// Goes on to the next entry.
     pub(super) fn next(&mut self) -> Option<T> {
         let ((when, _), what) = self.entries.pop_first()?;

@@ -7,6 +7,7 @@ mod clock;
 mod cluster;
 mod fake_stage;
 mod faults;
+pub mod group;
 mod havoc;
 mod network;
 mod observation;

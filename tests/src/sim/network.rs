@@ -39,6 +39,7 @@ struct Cut {
 pub(super) struct Network {
     random: Random,
     pipes: BTreeMap<PipeId, Pipe>,
+    /// From one place to another.
     cuts: BTreeMap<(Place, Place), Cut>,
     slow: BTreeMap<(Place, Place), Duration>,
     opened: u64,
@@ -52,7 +53,7 @@ impl Network {
 
     /// A new pipe; none while nothing gets through.
     pub(super) fn open(&mut self, from: Place, to: Place, now: Duration) -> Option<PipeId> {
-        if self.is_cut(from, to, now) {
+        if self.is_cut(from, to, now) || self.is_cut(to, from, now) {
             return None;
         }
         self.opened += 1;
@@ -69,20 +70,19 @@ impl Network {
         from: Place,
         now: Duration,
     ) -> Option<(Place, Duration)> {
-        let pipe = self.pipes.get_mut(&id)?;
+        let pipe = self.pipes.get(&id)?;
         let end = usize::from(pipe.ends[0] == from);
         let to = pipe.ends[end];
-        let pair = pair(from, to);
         let mut start = now;
-        if let Some(cut) = self.cuts.get(&pair).filter(|cut| now < cut.until) {
+        if let Some(cut) = self.cuts.get(&(from, to)).filter(|cut| now < cut.until) {
             if cut.until - cut.from >= IDLE {
                 return None;
             }
             // Too short to break anything: sent again until it gets through.
             start = cut.until;
         }
-        let slow = self.slow.get(&pair).copied().unwrap_or_default();
-        let delay = self.random.millis(0, 3) + slow;
+        let delay = self.delay(from, to);
+        let pipe = self.pipes.get_mut(&id)?;
         let at = (start + delay).max(pipe.last[end] + Duration::from_nanos(1));
         pipe.last[end] = at;
         Some((to, at))
@@ -127,11 +127,23 @@ impl Network {
         now: Duration,
         until: Duration,
     ) -> Vec<PipeId> {
-        self.cuts.insert(pair(a, b), Cut { from: now, until });
+        self.cut_one_way(b, a, now, until);
+        self.cut_one_way(a, b, now, until)
+    }
+
+    /// The same for what goes from `from` to `to` alone; a pipe needs both ways.
+    pub(super) fn cut_one_way(
+        &mut self,
+        from: Place,
+        to: Place,
+        now: Duration,
+        until: Duration,
+    ) -> Vec<PipeId> {
+        self.cuts.insert((from, to), Cut { from: now, until });
         if until - now < IDLE {
             return Vec::new();
         }
-        let between = |pipe: &Pipe| pair(pipe.ends[0], pipe.ends[1]) == pair(a, b);
+        let between = |pipe: &Pipe| pair(pipe.ends[0], pipe.ends[1]) == pair(from, to);
         self.pipes.iter().filter(|(_, pipe)| between(pipe)).map(|(id, _)| *id).collect()
     }
 
@@ -144,8 +156,14 @@ impl Network {
         self.slow.clear();
     }
 
-    pub(super) fn is_cut(&self, a: Place, b: Place, now: Duration) -> bool {
-        self.cuts.get(&pair(a, b)).is_some_and(|cut| now < cut.until)
+    pub(super) fn is_cut(&self, from: Place, to: Place, now: Duration) -> bool {
+        self.cuts.get(&(from, to)).is_some_and(|cut| now < cut.until)
+    }
+
+    /// How long the next thing from `from` to `to` takes.
+    pub(super) fn delay(&mut self, from: Place, to: Place) -> Duration {
+        let slow = self.slow.get(&pair(from, to)).copied().unwrap_or_default();
+        self.random.millis(0, 3) + slow
     }
 
     /// Both ends of a pipe.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use coordinator::state::{Change, Command, Duty, Member, Model, State, Timestamp};
 use protocol::admin::DeployOptions;
-use protocol::control::{Registration, Role};
-use protocol::ids::Digest;
+use protocol::control::{ImportSummary, Registration, Role};
+use protocol::ids::{Digest, NodeId};
 use protocol::model_spec::{
     Architecture, AttentionSpec, LayerSpec, ModelSpec, RopeSpec, StateKind,
 };
@@ -49,16 +49,25 @@ pub(super) fn state(workers: usize) -> State {
         holders: BTreeSet::new(),
     };
     state.models.insert(MODEL.to_owned(), model);
+    state.apply(command(Duration::ZERO, deploy()), 1);
+    state
+}
+
+pub(super) fn deploy() -> Change {
     let options = DeployOptions {
         context_length: Some(CONTEXT_LENGTH),
         sequences_max: Some(8),
         kv_bytes_max: Some(KV_BYTES_MAX),
         ..DeployOptions::default()
     };
-    let deploy =
-        Change::Deploy { model: MODEL.to_owned(), options, operation: "deploy".to_owned() };
-    state.apply(command(Duration::ZERO, deploy), 1);
-    state
+    Change::Deploy { model: MODEL.to_owned(), options, operation: "deploy".to_owned() }
+}
+
+pub(super) fn import(holder: NodeId) -> Change {
+    let summary =
+        ImportSummary { spec: spec(), text: Digest::of(b"text"), weight_bytes: 8 * LAYER_BYTES };
+    let (name, manifest) = (MODEL.to_owned(), manifest());
+    Change::AddModel { name, manifest, summary: Box::new(summary), holder }
 }
 
 pub(super) fn command(now: Duration, change: Change) -> Command {
