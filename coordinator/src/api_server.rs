@@ -15,6 +15,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 const CONNECTIONS_MAX: usize = 4096;
+/// A whole team may call from behind one address at the same moment.
+const STRANGERS: StrangerLimits = StrangerLimits { in_all: 2048, per_address: 1024 };
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection may wait this long for its next request's head, or for its first.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,7 +31,7 @@ pub(crate) async fn serve(
     closing: watch::Receiver<bool>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let door = Doorkeeper::new("API", StrangerLimits::default());
+    let door = Doorkeeper::new("API", STRANGERS);
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         let accepted = tokio::select! {
