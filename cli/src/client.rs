@@ -168,9 +168,22 @@ async fn failure(response: Response) -> CliError {
         request_id: String::new(),
     });
     let what = format!("the coordinator refused: {status}");
-    let mut error = CliError::new(exit_of(status, &detail.code), what, detail.message, detail.hint);
+    let exit = exit_of(status, &detail.code);
+    let hint = if detail.hint.is_empty() { next(exit).to_owned() } else { detail.hint };
+    let mut error = CliError::new(exit, what, detail.message, hint);
     error.request_id = detail.request_id;
     error
+}
+
+/// What helps where the coordinator does not say it.
+fn next(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Usage => "see the command's --help",
+        Exit::NotFound => "see what there is: trireme model ls, trireme node ls",
+        Exit::Forbidden => "see who you are: trireme context ls; or name a key: --key-file",
+        Exit::Unreachable => "try again, or ask another coordinator: --api",
+        _ => "see: trireme cluster status",
+    }
 }
 
 fn exit_of(status: StatusCode, code: &str) -> Exit {

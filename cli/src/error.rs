@@ -68,7 +68,8 @@ impl fmt::Display for CliError {
         write!(f, "error: {}", self.what)?;
         for (label, line) in [("why", &self.why), ("next", &self.next)] {
             if !line.is_empty() {
-                write!(f, "\n{label:>5}: {line}")?;
+                let line: Vec<_> = line.lines().map(str::trim).collect();
+                write!(f, "\n{label:>5}: {}", line.join(" "))?;
             }
         }
         Ok(())

@@ -4,7 +4,8 @@
 mod args;
 mod client;
 mod commands;
-mod config_file;
+mod completion;
+mod config;
 mod context;
 mod error;
 mod output;
@@ -13,13 +14,25 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::Cli;
+use crate::config::Unread;
+use crate::output::{Output, schema};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let output = output::Output::new(&cli.global);
+    completion::answer_shell();
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(asked) = schema::asked(&words) {
+        return schema::print(&asked, &Output::of_words(&words));
+    }
+    let cli = match config::parse(&words) {
+        Ok(cli) => cli,
+        Err(Unread::Bad(error)) => return Output::of_words(&words).fail(&error),
+        Err(Unread::Shown(shown)) => {
+            // A reader that has gone away needs no help.
+            let _ = shown.print();
+            return ExitCode::from(u8::from(shown.use_stderr()) * 2);
+        }
+    };
+    let output = Output::new(&cli.global);
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return output.fail(&error::CliError::internal("the TLS provider is already set"));
     }

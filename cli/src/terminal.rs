@@ -53,15 +53,20 @@ pub(crate) fn note_line(text: &str) {
     eprintln!("{text}");
 }
 
-/// Logs go to standard error: one line each for people, JSON where nobody watches.
+/// Logs go to standard error: one line each for people, JSON where nobody watches. Prompts have
+/// colours where logs have them.
 pub(crate) fn start_logging(cli: &Cli) {
     let service = matches!(cli.command, Command::Coordinator(_) | Command::Worker(_));
     let default = if service { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("TRIREME_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colours = !cli.global.no_color && colours_wanted();
+    if !colours {
+        inquire::set_global_render_config(inquire::ui::RenderConfig::empty());
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be set; nothing is lost by ignoring that.
     if std::io::stderr().is_terminal() {
-        builder.with_ansi(!cli.global.no_color && colours_wanted()).init();
+        builder.with_ansi(colours).init();
     } else {
         builder.json().flatten_event(true).init();
     }

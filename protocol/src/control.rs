@@ -182,12 +182,20 @@ pub struct CoordinatorEndpoint {
     /// Highest level of the log's format that it speaks; the first when it does not say.
     #[serde(default = "first_level")]
     pub level: u32,
+    /// Of its `trireme`; empty of one from before it said so.
+    #[serde(default)]
+    pub version: String,
 }
 
 impl CoordinatorEndpoint {
     /// Of a coordinator of this version.
     pub fn new(address: impl Into<String>, api_address: impl Into<String>) -> Self {
-        Self { address: address.into(), api_address: api_address.into(), level: LOG_LEVEL }
+        Self {
+            address: address.into(),
+            api_address: api_address.into(),
+            level: LOG_LEVEL,
+            version: crate::VERSION.to_owned(),
+        }
     }
 }
 

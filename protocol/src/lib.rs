@@ -22,3 +22,6 @@ pub mod stream;
 pub mod transport;
 
 pub use error::ProtocolError;
+
+/// Of the whole product: what a node says that it runs.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -49,7 +49,7 @@ pub(crate) enum ActivationArg {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --pp 3 --without b2\n  \
+    after_help = "Examples:\n  trireme plan demo\n  trireme plan demo --pp 2 --without b2\n  \
                   trireme plan demo --pp 2 --tp 2"
 )]
 pub(crate) struct Plan {

@@ -52,6 +52,9 @@ pub(crate) enum ModelCommand {
         options: Placement,
         #[command(flatten)]
         wait: Wait,
+        /// Show the plan, change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// What happened to a deployment, how it is now and why, and what happens next.
     #[command(after_help = "Examples:\n  trireme model events demo\n  \
@@ -73,5 +76,8 @@ pub(crate) enum ModelCommand {
         /// Do not ask.
         #[arg(short, long)]
         yes: bool,
+        /// Show what would happen, change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
 }

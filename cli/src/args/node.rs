@@ -56,6 +56,9 @@ pub(crate) enum NodeCommand {
         /// Do not ask.
         #[arg(short, long)]
         yes: bool,
+        /// Show what would happen, change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

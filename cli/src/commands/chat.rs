@@ -148,7 +148,9 @@ impl Lines {
 }
 
 async fn read_line() -> Result<Option<String>, CliError> {
-    print_piece("> ");
+    if std::io::stdout().is_terminal() {
+        print_piece("> ");
+    }
     let line = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).map(|bytes| (bytes > 0).then_some(line))

@@ -37,10 +37,7 @@ pub(crate) async fn drain(
     for moved in &effect.moves {
         output.note(&line(moved, on_no_fit));
     }
-    if !yes {
-        let rerun = format!("trireme node drain {node}");
-        confirm(&summary(&effect, on_no_fit), yes, &rerun)?;
-    }
+    confirm(&summary(&effect, on_no_fit), yes)?;
     let on_no_fit = match on_no_fit {
         OnNoFitArg::Abort => OnNoFit::Abort,
         OnNoFitArg::Stop => OnNoFit::Stop,

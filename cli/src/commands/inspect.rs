@@ -8,13 +8,15 @@ use coordinator::text::Text;
 use engine::StageConfig;
 use protocol::model_spec::{KvType, ModelSpec};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{CliError, Exit};
 use crate::output::Output;
 
-#[derive(Serialize)]
+/// What a model on a disk is.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Inspection {
+pub(crate) struct Inspection {
     name: String,
     files: usize,
     weight_bytes: u64,

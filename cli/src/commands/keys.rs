@@ -60,7 +60,7 @@ pub(crate) async fn run(
         }
         KeysCommand::Revoke { name, yes } => {
             let effect = format!("whoever uses the key {name} is refused from now on");
-            confirm(&effect, yes, &format!("trireme keys revoke {name}"))?;
+            confirm(&effect, yes)?;
             let _: KeyView = client.delete(&path(&name)).await?;
             output.note(&format!("{name} revoked"));
             Ok(())

@@ -35,7 +35,7 @@ pub(crate) async fn run(
         }
         MembersCommand::Rm { node, yes } => {
             let effect = format!("the coordinator {node} leaves the cluster for good");
-            confirm(&effect, yes, &format!("trireme cluster members rm {node}"))?;
+            confirm(&effect, yes)?;
             let path = format!("{PATH}/{node}");
             let _: OperationView = Client::new(global)?.delete(&path).await?;
             output.note(&format!("{node} removed"));

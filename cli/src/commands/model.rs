@@ -4,8 +4,9 @@ use protocol::admin::{DeployModel, DeployOptions, ImportModel, List, ModelView, 
 use protocol::model_spec::KvType;
 use protocol::plan::ActivationType;
 
-use super::{confirm, events, inspect, operation};
-use crate::args::{ActivationArg, KvArg, ModelCommand, Placement};
+use super::effect::Effect;
+use super::{events, inspect, operation, plan};
+use crate::args::{ActivationArg, KvArg, ModelCommand, Placement, Plan};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
@@ -37,16 +38,20 @@ pub(crate) async fn run(
             output.note(&format!("imported {}", done.subject));
             Ok(())
         }
-        ModelCommand::Deploy { model, options, wait } => {
+        ModelCommand::Deploy { model, options, dry_run: true, .. } => {
+            plan::run(Plan { model, options, without: Vec::new() }, client, output).await
+        }
+        ModelCommand::Deploy { model, options, wait, dry_run: false } => {
             let body = DeployModel { model, options: options.resolve() };
             let started: OperationView = client.post("/admin/v1/deployments", &body).await?;
             let done = operation::follow(client, output, &wait, started).await?;
             output.note(&format!("{} is ready", done.subject));
             Ok(())
         }
-        ModelCommand::Undeploy { model, wait, yes } => {
-            let rerun = format!("trireme model undeploy {model}");
-            confirm(&format!("{model} stops answering"), yes, &rerun)?;
+        ModelCommand::Undeploy { model, wait, yes, dry_run } => {
+            if !Effect::of_undeploy(client, &model).await?.agreed(dry_run, yes, output)? {
+                return Ok(());
+            }
             let path = format!("/admin/v1/deployments/{model}");
             let started: OperationView = client.delete(&path).await?;
             operation::follow(client, output, &wait, started).await?;

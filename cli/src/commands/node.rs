@@ -4,7 +4,8 @@ use protocol::admin::{List, NodeView, OperationView};
 use protocol::control::{CoordinatorEndpoint, Role};
 use worker::join::JoinError;
 
-use super::{confirm, duty, operation};
+use super::effect::Effect;
+use super::{duty, operation};
 use crate::args::{Global, NodeCommand, NodeJoin};
 use crate::client::Client;
 use crate::error::{CliError, Exit};
@@ -43,10 +44,11 @@ pub(crate) async fn run(
         NodeCommand::Label { node, labels } => {
             duty::label(&node, &labels, &Client::new(global)?, output).await
         }
-        NodeCommand::Rm { node, wait, yes } => {
-            let effect = format!("{node} leaves the cluster for good; its layers move elsewhere");
-            confirm(&effect, yes, &format!("trireme node rm {node}"))?;
+        NodeCommand::Rm { node, wait, yes, dry_run } => {
             let client = Client::new(global)?;
+            if !Effect::of_node_rm(&client, &node).await?.agreed(dry_run, yes, output)? {
+                return Ok(());
+            }
             let path = format!("/admin/v1/nodes/{node}");
             let started: OperationView = client.delete(&path).await?;
             operation::follow(&client, output, &wait, started).await?;

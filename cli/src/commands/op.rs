@@ -28,7 +28,7 @@ pub(crate) async fn run(
         }
         OpCommand::Cancel { id, yes } => {
             let effect = format!("operation {id} ends, and what it was about is taken back");
-            confirm(&effect, yes, &format!("trireme op cancel {id}"))?;
+            confirm(&effect, yes)?;
             let path = format!("/admin/v1/operations/{id}/cancel");
             let ended: OperationView = client.post(&path, &()).await?;
             output.one("Operation", &ended)

@@ -85,6 +85,9 @@ async fn poll(
         }
     }
     progress.finish();
+    if !output.for_people() {
+        output.one("Operation", &operation)?;
+    }
     Ok(operation)
 }
 

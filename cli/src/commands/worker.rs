@@ -2,45 +2,25 @@
 
 use std::time::Duration;
 
-use worker::{DeviceChoice, WorkerError};
+use worker::WorkerError;
 
-use super::coordinator::resolve;
 use super::node::host_name;
 use crate::args::Worker;
-use crate::config_file::{self, WorkerFile};
 use crate::error::{CliError, Exit};
-use crate::output::bytes;
 use crate::shutdown;
 
-const LISTEN: &str = "0.0.0.0:7443";
-
 pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
-    let file: WorkerFile = config_file::read(args.config.as_deref())?;
-    let listen = args.listen.or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
-    let listen = resolve("--listen", &listen)?;
-    let name = args.name.or(file.name).unwrap_or_else(host_name);
-    let mut config = worker::Config::new(args.data_dir, name, listen);
-    config.advertise = args.advertise.or(file.advertise).into_iter().collect();
-    if let Some(limit) = args.memory_limit.or(file.memory_limit) {
-        config.memory_limit = Some(bytes::parse("--memory-limit", &limit)?);
-    }
-    if let Some(devices) = args.devices.or(file.devices) {
-        config.devices = devices_of(&devices)?;
-    }
-    config.deterministic = args.deterministic || file.deterministic.unwrap_or(false);
+    let name = args.name.unwrap_or_else(host_name);
+    let mut config = worker::Config::new(args.data_dir, name, args.listen);
+    config.advertise = args.advertise.into_iter().collect();
+    config.memory_limit = args.memory_limit;
+    config.devices = args.devices;
+    config.deterministic = args.deterministic;
     config.cuda_visible_devices = cuda_visible_devices();
-    if let Some(limit) = args.packed_cache.or(file.packed_cache) {
-        config.packed_cache_bytes = bytes::parse("--packed-cache", &limit)?;
-    }
-    if let Some(threads) = args.threads.or(file.threads) {
-        config.threads = threads;
-    }
-    if let Some(listen) = args.metrics_listen.or(file.metrics_listen) {
-        config.metrics = Some(resolve("--metrics-listen", &listen)?);
-    }
-    if let Some(seconds) = args.drain_timeout.or(file.drain_timeout) {
-        config.timeouts.leave = Duration::from_secs(seconds);
-    }
+    config.packed_cache_bytes = args.packed_cache.unwrap_or(0);
+    config.threads = args.threads.map_or(config.threads, |threads| threads as usize);
+    config.metrics = args.metrics_listen;
+    config.timeouts.leave = Duration::from_secs(args.drain_timeout);
     let stopping = shutdown::watch_for_worker(args.stop_with_stdin)?;
     worker::run(config, stopping).await.map_err(|error| match error {
         WorkerError::Duplicate { ref path, .. } => {
@@ -58,12 +38,6 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
             CliError::new(Exit::Failed, "the worker stopped", why, "see the log above")
         }
     })
-}
-
-fn devices_of(text: &str) -> Result<DeviceChoice, CliError> {
-    let size = |size: &str| bytes::parse("--devices", size).ok();
-    DeviceChoice::parse(text, size)
-        .map_err(|why| CliError::usage(format!("--devices is `{text}`"), why))
 }
 
 #[allow(clippy::disallowed_methods, reason = "not our option: CUDA reads it, we say what it hides")]

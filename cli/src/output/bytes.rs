@@ -1,7 +1,5 @@
 //! Byte counts for people, and back.
 
-use crate::error::CliError;
-
 const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /// E.g. `560.0 MiB`.
@@ -16,7 +14,7 @@ pub(crate) fn human(bytes: u64) -> String {
 }
 
 /// Reads `560MB`, `2GiB`, `1.5G`, `1000`: decimal units without an i, binary ones with it.
-pub(crate) fn parse(option: &str, text: &str) -> Result<u64, CliError> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor: f64 = match unit.trim().to_ascii_lowercase().as_str() {
@@ -33,10 +31,7 @@ pub(crate) fn parse(option: &str, text: &str) -> Result<u64, CliError> {
     };
     match number.parse::<f64>() {
         Ok(value) if factor.is_finite() && value > 0.0 => Ok((value * factor) as u64),
-        _ => Err(CliError::usage(
-            format!("{option} is `{text}`"),
-            "expected a size such as 560MB, 2GiB or 1.5G",
-        )),
+        _ => Err("expected a size such as 560MB, 2GiB or 1.5G".to_owned()),
     }
 }
 
@@ -46,7 +41,7 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        let read = |text| parse("--memory-limit", text).ok();
+        let read = |text| size(text).ok();
         assert_eq!(read("560MB"), Some(560_000_000));
         assert_eq!(read("2GiB"), Some(2 << 30));
         assert_eq!(read("1.5G"), Some(1_500_000_000));

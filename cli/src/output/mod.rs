@@ -2,9 +2,12 @@
 
 pub(crate) mod bytes;
 mod rows;
+pub(crate) mod schema;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use protocol::admin::{API_VERSION, List};
 use serde::Serialize;
@@ -31,33 +34,51 @@ impl Output {
         Self { format: global.output, quiet: global.quiet }
     }
 
+    /// For a command line that could not be read as a whole.
+    pub(crate) fn of_words(words: &[OsString]) -> Self {
+        let words: Vec<_> = words.iter().filter_map(|word| word.to_str()).collect();
+        let named = words.iter().enumerate().find_map(|(at, word)| match *word {
+            "-o" | "--output" => words.get(at + 1).copied(),
+            word => word.strip_prefix("--output=").or_else(|| {
+                word.strip_prefix("-o").filter(|rest| !rest.is_empty() && !rest.starts_with('-'))
+            }),
+        });
+        let format = named.and_then(|named| Format::from_str(named, false).ok());
+        Self { format: format.unwrap_or(Format::Table), quiet: false }
+    }
+
     pub(crate) fn list<T: Row>(&self, list: &List<T>) -> Result<(), CliError> {
-        match self.format {
-            Format::Table | Format::Wide => self.table(&list.items),
-            Format::Jsonl => list.items.iter().try_for_each(|item| self.json_line(item)),
-            Format::Name => {
-                list.items.iter().for_each(|item| line(&item.name()));
-                Ok(())
-            }
-            Format::Json | Format::Yaml => self.value(list),
-        }
+        self.rendered_list(list).map(|text| lines(&text))
     }
 
     /// One thing: a table of one row, or the whole value under its kind.
     pub(crate) fn one<T: Row>(&self, kind: &str, item: &T) -> Result<(), CliError> {
+        self.rendered_one(kind, item).map(|text| lines(&text))
+    }
+
+    fn rendered_list<T: Row>(&self, list: &List<T>) -> Result<String, CliError> {
         match self.format {
-            Format::Table | Format::Wide => self.table(std::slice::from_ref(item)),
-            Format::Name => {
-                line(&item.name());
-                Ok(())
+            Format::Table | Format::Wide => Ok(self.table(&list.items)),
+            Format::Jsonl => {
+                let items: Result<Vec<_>, _> = list.items.iter().map(json_line).collect();
+                Ok(items?.join("\n"))
             }
+            Format::Name => Ok(list.items.iter().map(T::name).collect::<Vec<_>>().join("\n")),
+            Format::Json | Format::Yaml => self.value(list),
+        }
+    }
+
+    fn rendered_one<T: Row>(&self, kind: &str, item: &T) -> Result<String, CliError> {
+        match self.format {
+            Format::Table | Format::Wide => Ok(self.table(std::slice::from_ref(item))),
+            Format::Name => Ok(item.name()),
             Format::Json | Format::Yaml | Format::Jsonl => self.value(&Kinded::new(kind, item)),
         }
     }
 
     /// A value that has no table: YAML reads well enough.
     pub(crate) fn describe<T: Serialize>(&self, kind: &str, item: &T) -> Result<(), CliError> {
-        self.value(&Kinded::new(kind, item))
+        self.value(&Kinded::new(kind, item)).map(|text| lines(&text))
     }
 
     /// True where a person reads the output.
@@ -66,7 +87,7 @@ impl Output {
     }
 
     pub(crate) fn text(&self, text: &str) {
-        line(text);
+        lines(text);
     }
 
     /// A note for people, unless `--quiet`.
@@ -91,7 +112,7 @@ impl Output {
         ExitCode::from(error.exit as u8)
     }
 
-    fn table<T: Row>(&self, items: &[T]) -> Result<(), CliError> {
+    fn table<T: Row>(&self, items: &[T]) -> String {
         let wide = self.format == Format::Wide;
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -102,29 +123,19 @@ impl Output {
         table.column_iter_mut().for_each(|column| {
             column.set_padding((0, 2));
         });
-        for row in table.to_string().lines() {
-            line(row.trim_end());
-        }
-        Ok(())
+        table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
     }
 
-    fn value<T: Serialize>(&self, value: &T) -> Result<(), CliError> {
+    fn value<T: Serialize>(&self, value: &T) -> Result<String, CliError> {
         match self.format {
-            Format::Json => line(&pretty(value)?),
-            Format::Jsonl => self.json_line(value)?,
+            Format::Json => pretty(value),
+            Format::Jsonl => json_line(value),
             _ => {
                 let text = serde_saphyr::to_string(value);
                 let text = text.map_err(|e| CliError::internal(&e.to_string()))?;
-                line(text.trim_end());
+                Ok(text.trim_end().to_owned())
             }
         }
-        Ok(())
-    }
-
-    fn json_line<T: Serialize>(&self, value: &T) -> Result<(), CliError> {
-        let text = serde_json::to_string(value);
-        line(&text.map_err(|e| CliError::internal(&e.to_string()))?);
-        Ok(())
     }
 }
 
@@ -148,8 +159,17 @@ fn pretty<T: Serialize>(value: &T) -> Result<String, CliError> {
     serde_json::to_string_pretty(value).map_err(|e| CliError::internal(&e.to_string()))
 }
 
-/// Data on standard output; a reader that has gone away (`| head`) ends the line, not the program.
-fn line(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+fn json_line<T: Serialize>(value: &T) -> Result<String, CliError> {
+    serde_json::to_string(value).map_err(|e| CliError::internal(&e.to_string()))
 }
+
+/// Data on standard output; a reader that has gone away (`| head`) ends the lines, not the program.
+fn lines(text: &str) {
+    use std::io::Write;
+    if !text.is_empty() {
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

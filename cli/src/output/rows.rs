@@ -5,7 +5,10 @@ use protocol::node_profile::{DeviceKind, DeviceProfile};
 
 use super::Row;
 use super::bytes::human;
+use crate::commands::context::ContextView;
 use crate::commands::plan::PlannedRow;
+use crate::commands::version::NodeVersion;
+use crate::config::OptionView;
 
 fn dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
@@ -271,5 +274,60 @@ impl Row for OperationView {
 
     fn name(&self) -> String {
         self.id.clone()
+    }
+}
+
+impl Row for ContextView {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["CURRENT", "NAME", "API"];
+        if wide {
+            columns.extend(["KEY", "CA"]);
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let mark = |set: bool, mark: &str| dash(if set { mark } else { "" }.to_owned());
+        let current = if self.current { "*" } else { "" };
+        let mut cells = vec![current.to_owned(), self.name.clone(), self.api.clone()];
+        if wide {
+            cells.extend([mark(self.has_key, "saved"), mark(self.has_ca, "saved")]);
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for OptionView {
+    fn columns(_wide: bool) -> Vec<&'static str> {
+        vec!["OPTION", "VALUE", "ORIGIN", "FROM"]
+    }
+
+    fn cells(&self, _wide: bool) -> Vec<String> {
+        let origin = format!("{:?}", self.origin).to_lowercase();
+        let value = dash(self.value.clone().unwrap_or_default());
+        vec![self.name.clone(), value, origin, dash(self.source.clone())]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for NodeVersion {
+    fn columns(_wide: bool) -> Vec<&'static str> {
+        vec!["NAME", "ROLES", "STATE", "VERSION"]
+    }
+
+    fn cells(&self, _wide: bool) -> Vec<String> {
+        let state = format!("{:?}", self.state).to_lowercase();
+        vec![self.name.clone(), joined(&self.roles), state, dash(self.version.clone())]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn node(admin: &Admin, state: &State, id: NodeId, member: &Member) ->
         next: seen.next,
         since: since.unwrap_or_else(|| admin.wall(seen.since)).to_string(),
         joined_at: member.joined_at.to_string(),
+        version: version(member),
         profile: member.profile.clone(),
         memory_used_bytes: live.nodes.get(&id).map_or(0, |n| n.memory_used_bytes),
         shards: shards.iter().filter_map(|s| shard(state, id, s)).collect(),
@@ -68,6 +69,13 @@ impl Seen {
         let (reason, next) = (reason.to_owned(), next.to_owned());
         Self { state: NodeState::Joining, reason, next, since }
     }
+}
+
+/// Workers say it with their profile, coordinators with their endpoint.
+fn version(member: &Member) -> String {
+    let worker = member.profile.as_ref().map(|profile| &profile.version);
+    let told = worker.or(member.endpoint.as_ref().map(|endpoint| &endpoint.version));
+    told.cloned().unwrap_or_default()
 }
 
 /// Coordinators send no heartbeats to each other but Raft's, and only the leader sees those.

@@ -25,6 +25,9 @@ pub struct NodeView {
     pub next: String,
     pub since: String,
     pub joined_at: String,
+    /// Of its `trireme`, as it says; empty of one from before it did, or before its first contact.
+    #[serde(default)]
+    pub version: String,
     pub profile: Option<NodeProfile>,
     pub memory_used_bytes: u64,
     pub shards: Vec<ShardView>,

@@ -91,13 +91,17 @@ impl Cluster {
 
     pub async fn add_worker(&mut self, memory_limit: Option<&str>) {
         let name = format!("n{}", self.workers.len() + 1);
-        let data_dir = self.path(&name);
-        self.join(&name, "worker", &["--data-dir", &data_dir]).await;
+        self.add_worker_called(&name, memory_limit).await;
+    }
+
+    pub async fn add_worker_called(&mut self, name: &str, memory_limit: Option<&str>) {
+        let data_dir = self.path(name);
+        self.join(name, "worker", &["--data-dir", &data_dir]).await;
         let address = format!("127.0.0.1:{}", super::free_port());
-        let mut arguments = strings(&["worker", "--data-dir", &data_dir, "--name", &name]);
+        let mut arguments = strings(&["worker", "--data-dir", &data_dir, "--name", name]);
         arguments.extend(strings(&["--listen", &address]));
         arguments.extend(memory_limit.iter().flat_map(|l| strings(&["--memory-limit", l])));
-        self.workers.push(NodeProcess::start(&name, arguments, self.folder.path()));
+        self.workers.push(NodeProcess::start(name, arguments, self.folder.path()));
     }
 
     /// On two workers, where there are two: any one node may die, also one that holds all of it.

@@ -2,10 +2,12 @@
 
 mod api;
 mod cluster;
+mod help;
 mod node;
 
 pub use api::{Answer, Api, Failure};
 pub use cluster::{Cluster, ClusterOptions, leader};
+pub use help::{Leaf, leaves};
 pub use node::NodeProcess;
 
 use std::net::{TcpListener, UdpSocket};

@@ -56,7 +56,7 @@ pub(crate) fn probe(config: &Config) -> Result<Probed, WorkerError> {
     let profile = NodeProfile {
         hostname: System::host_name().unwrap_or_default(),
         os: System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.to_owned()),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: protocol::VERSION.to_owned(),
         cpu,
         cores: config.threads as u32,
         devices,

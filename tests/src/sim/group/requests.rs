@@ -82,6 +82,7 @@ fn founding(coordinators: usize, workers: usize, deploys: bool) -> Vec<Change> {
             address: format!("{name}:7443"),
             api_address: format!("{name}:8443"),
             level: LOG_LEVEL,
+            version: String::new(),
         });
         Change::AdmitNode { node, name, role, token: None, endpoint }
     };
