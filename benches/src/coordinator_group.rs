@@ -50,6 +50,7 @@ impl Group {
                     name,
                     role: Role::Coordinator,
                     coordinator: Some(endpoint),
+                    anew: false,
                 };
                 join(joining).await?.peer.node
             };

@@ -47,6 +47,7 @@ impl Workers {
                 name,
                 role: Role::Worker,
                 coordinator: None,
+                anew: false,
             })
         });
         let identities: Vec<_> = joined.buffer_unordered(16).collect().await;
@@ -129,6 +130,7 @@ fn registration(name: &str) -> Registration {
         cores: 8,
         devices: Vec::new(),
         links: BTreeMap::new(),
+        host: Default::default(),
     };
     Registration {
         name: name.to_owned(),

@@ -5,6 +5,7 @@ mod audit;
 mod cluster;
 mod config;
 mod context;
+mod doctor;
 mod keys;
 mod members;
 mod model;
@@ -12,6 +13,7 @@ mod node;
 mod op;
 mod quantity;
 mod service;
+mod snapshot;
 mod up;
 
 use std::ffi::OsString;
@@ -27,12 +29,14 @@ pub(crate) use cluster::{
 };
 pub(crate) use config::ConfigCommand;
 pub(crate) use context::ContextCommand;
+pub(crate) use doctor::Doctor;
 pub(crate) use keys::{KeyRoleArg, KeysCommand, Limits as KeyLimitsArgs};
 pub(crate) use members::MembersCommand;
 pub(crate) use model::ModelCommand;
 pub(crate) use node::{NodeCommand, NodeDrain, NodeJoin, OnNoFitArg};
 pub(crate) use op::OpCommand;
 pub(crate) use service::{Coordinator, Worker};
+pub(crate) use snapshot::{SnapshotCommand, SnapshotRestore};
 pub(crate) use up::Up;
 
 use crate::completion;
@@ -118,6 +122,8 @@ pub(crate) enum Command {
     /// Long operations: what runs, what became of it.
     #[command(subcommand)]
     Op(OpCommand),
+    /// Say what is wrong on this machine and in the cluster, and what helps.
+    Doctor(Doctor),
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -202,6 +208,7 @@ fn completed(command: clap::Command) -> clap::Command {
 
 /// Whether and how long to wait for an operation.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub(crate) struct Wait {
     /// Print the operation's id and return at once.
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! HTTP to a coordinator: JSON in and out, failures as exit codes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use protocol::admin::{ClusterStatus, ErrorBody, ErrorDetail};
 use reqwest::{Method, Response, StatusCode};
@@ -14,6 +14,8 @@ use crate::terminal::note_line;
 
 /// A request that is not a stream answers within this.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const FILE_TIMEOUT: Duration = Duration::from_secs(300);
+const FILE_BYTES_MAX: usize = 1 << 30;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Client {
@@ -77,6 +79,36 @@ impl Client {
 
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.call(Method::DELETE, path, None::<&()>).await
+    }
+
+    pub(crate) fn api(&self) -> &str {
+        &self.context.api
+    }
+
+    /// The coordinator's clock, as the header `Date` of its answers tells it.
+    pub(crate) async fn date(&self) -> Option<SystemTime> {
+        let request = self.request(Method::GET, "/health").timeout(ANSWER_TIMEOUT);
+        let response = request.send().await.ok()?;
+        let date = response.headers().get(reqwest::header::DATE)?.to_str().ok()?.to_owned();
+        httpdate::parse_http_date(&date).ok()
+    }
+
+    /// The bytes of an answer that is a file, up to a limit no snapshot comes near.
+    pub(crate) async fn download(&self, path: &str) -> Result<Vec<u8>, CliError> {
+        let request = self.request(Method::POST, path).timeout(FILE_TIMEOUT);
+        let mut response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            return Err(failure(response).await);
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > FILE_BYTES_MAX {
+                let why = format!("{path}: more than {FILE_BYTES_MAX} bytes");
+                return Err(CliError::new(Exit::Failed, "the answer is too long", why, ""));
+            }
+        }
+        Ok(bytes)
     }
 
     /// The open response of a request that streams its answer; no total deadline.

@@ -7,8 +7,10 @@ mod commands;
 mod completion;
 mod config;
 mod context;
+mod doctor;
 mod error;
 mod output;
+mod service;
 mod shutdown;
 mod terminal;
 

@@ -1,5 +1,6 @@
 //! The API port: plain HTTP on loopback, else TLS with a certificate of the cluster's CA.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,19 +12,22 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use protocol::transport::{Doorkeeper, Stranger, StrangerLimits};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 const CONNECTIONS_MAX: usize = 4096;
 /// A whole team may call from behind one address at the same moment.
 const STRANGERS: StrangerLimits = StrangerLimits { in_all: 2048, per_address: 1024 };
+/// Connections that come while the node drains: each is told so and closed.
+const LATECOMERS_MAX: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection may wait this long for its next request's head, or for its first.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// An HTTP/2 connection that is silent is asked this often whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Serves until `closing` turns true; connections then end after the request they are at.
+/// Serves until `closing` turns true; connections then end after the request they are at, and new
+/// ones after their first, which the router refuses.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -38,24 +42,51 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
             () = closed(closing.clone()) => break,
         };
-        let stream = match accepted {
-            Ok((stream, remote)) => (stream, door.admit(remote.ip())),
-            Err(error) => {
-                // Out of file descriptors, mostly: pause instead of spinning.
-                tracing::warn!(%error, "cannot accept an API connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (tls, router, closing) = (tls.clone(), router.clone(), closing.clone());
-        tokio::spawn(async move {
-            let (stream, stranger) = stream;
-            connection(stream, stranger, tls, router, closing).await;
-            drop(permit);
-        });
+        let Some(accepted) = usable(accepted, &door).await else { continue };
+        start(accepted, tls.clone(), router.clone(), closing.clone(), permit);
     }
-    // Every permit back means that every connection ended.
-    drop(connections.acquire_many(CONNECTIONS_MAX as u32).await);
+    let refusing = async {
+        let connections = Arc::new(Semaphore::new(LATECOMERS_MAX));
+        loop {
+            let Some(accepted) = usable(listener.accept().await, &door).await else { continue };
+            let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
+            start(accepted, tls.clone(), router.clone(), closing.clone(), permit);
+        }
+    };
+    tokio::select! {
+        // Every permit back means that every connection ended.
+        ended = connections.acquire_many(CONNECTIONS_MAX as u32) => drop(ended),
+        () = refusing => {}
+    }
+}
+
+/// The connection, and its place among those that have not shown who they are.
+async fn usable(
+    accepted: std::io::Result<(TcpStream, SocketAddr)>,
+    door: &Doorkeeper,
+) -> Option<(TcpStream, Stranger)> {
+    match accepted {
+        Ok((stream, remote)) => Some((stream, door.admit(remote.ip()))),
+        Err(error) => {
+            // Out of file descriptors, mostly: pause instead of spinning.
+            tracing::warn!(%error, "cannot accept an API connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+fn start(
+    (stream, stranger): (TcpStream, Stranger),
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    closing: watch::Receiver<bool>,
+    permit: OwnedSemaphorePermit,
+) {
+    tokio::spawn(async move {
+        connection(stream, stranger, tls, router, closing).await;
+        drop(permit);
+    });
 }
 
 async fn connection(

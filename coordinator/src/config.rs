@@ -7,6 +7,7 @@ use std::time::Duration;
 use protocol::control::LOG_LEVEL;
 use protocol::identity::IdentityStore;
 use protocol::identity::ca::NODE_VALIDITY;
+use tokio::sync::watch;
 
 use crate::error::CoordinatorError;
 use crate::founding::coordinator_identity;
@@ -39,6 +40,11 @@ pub struct Config {
     /// Highest level of the log's format that this node speaks; lower ones only in tests of groups
     /// whose versions differ.
     pub log_level: u32,
+    /// Answers that run may go on that long after a shutdown was asked for.
+    pub drain: Duration,
+    /// Gets a line on how the coordinator stands after each lap of its loops, and so nothing while
+    /// one of them does not turn; the first once it serves.
+    pub pulse: watch::Sender<String>,
 }
 
 impl Config {
@@ -61,6 +67,8 @@ impl Config {
             raft_heartbeat: Duration::from_millis(100),
             raft_election: Duration::from_millis(400),
             log_level: LOG_LEVEL,
+            drain: Duration::from_secs(30),
+            pulse: watch::Sender::default(),
         }
     }
 

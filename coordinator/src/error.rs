@@ -30,6 +30,15 @@ pub enum CoordinatorError {
     #[error("{path} holds no CA: every coordinator holds one; remove it and join again",
         path = path.display())]
     NoCa { path: PathBuf },
+    #[error("this cluster was founded without a recovery key: nothing can be sealed to it")]
+    NoRecoveryKey,
+    #[error("this is no usable snapshot: {reason}")]
+    BadSnapshot { reason: String },
+    #[error("{path} holds {found}: a snapshot is restored into an empty folder",
+        path = path.display())]
+    NotEmpty { path: PathBuf, found: &'static str },
+    #[error("a member of the snapshot is called `{name}` already")]
+    NameTaken { name: String },
     #[error("{path} holds the identity of a {found}, not of a coordinator", path = path.display())]
     WrongRole { path: PathBuf, found: &'static str },
     #[error("{path} belongs to the cluster `{found}`, not to `{wanted}`", path = path.display())]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::control::ImportSummary;
+use protocol::host_facts::HostFacts;
 use protocol::ids::{Digest, NodeId};
 use protocol::model_spec::{
     Architecture, AttentionSpec, KvType, LayerRange, LayerSpec, ModelSpec, RopeSpec, StateKind,
@@ -36,6 +37,7 @@ pub(crate) fn profile(memory_usable_bytes: u64) -> NodeProfile {
             gpu: None,
         }],
         links: BTreeMap::new(),
+        host: HostFacts::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod admin;
 mod api_key;
 mod api_server;
+mod backup;
 pub mod config;
 mod driver;
 pub mod error;
@@ -16,6 +17,7 @@ mod limits;
 mod listeners;
 mod metrics;
 pub mod nodes;
+mod pulse;
 pub mod raft;
 pub mod reconcile;
 pub mod rights;
@@ -25,6 +27,7 @@ pub mod state;
 pub mod testing;
 pub mod text;
 
+pub use backup::{RestoreOptions, Restored, SnapshotHeader, restore};
 pub use config::Config;
 pub use error::CoordinatorError;
 pub use founding::{InitOptions, Initialised, init};

@@ -40,11 +40,12 @@ use crate::nodes::{
     AttachService, ClusterDirectory, DataPlane, Imports, JoinService, WorkerRegistry, data_plane,
     texts,
 };
+use crate::pulse;
 use crate::raft::{Consensus, ConsensusConfig, RaftService};
 use crate::reconcile::{Event, LiveView};
 
-/// Requests under way may take this long after a shutdown was asked for.
-const DRAIN: Duration = Duration::from_secs(10);
+/// What was cut must reach its client within this.
+const CUT: Duration = Duration::from_secs(2);
 /// Nodes hear of the end this long.
 const LEAVE: Duration = Duration::from_secs(2);
 const LEASE_BYTES_MAX: usize = 4096;
@@ -63,6 +64,7 @@ pub async fn run_on(
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), CoordinatorError> {
     config.check()?;
+    let drain = config.drain;
     let part = Part::open(config, &listeners).await?;
     let consensus = Arc::clone(&part.consensus);
     let registry = Arc::clone(&part.registry);
@@ -85,8 +87,11 @@ pub async fn run_on(
     // Clients first, as their streams run over the workers' connections.
     gateway.drain();
     closing.send_replace(true);
-    if tokio::time::timeout(DRAIN, &mut clients).await.is_err() {
-        clients.abort();
+    if tokio::time::timeout(drain, &mut clients).await.is_err() {
+        gateway.cut();
+        if tokio::time::timeout(CUT, &mut clients).await.is_err() {
+            clients.abort();
+        }
     }
     registry.cut_all();
     leaving.send_replace(true);
@@ -295,6 +300,8 @@ impl Part {
         tasks.spawn(texts::fetch_missing(directory, blobs));
         tasks.spawn(Arc::clone(&self.counter).run());
         tasks.spawn(driver::tend_membership(Arc::clone(consensus)));
+        let (view, line) = (self.view.subscribe(), self.config.pulse.clone());
+        tasks.spawn(pulse::beat(Arc::clone(consensus), view, line));
         let keeper = Keeper {
             authority: Arc::clone(&self.authority),
             consensus: Arc::clone(consensus),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use protocol::host_facts::HostFacts;
 use protocol::ids::{Digest, NodeId};
 use protocol::model_spec::*;
 use protocol::node_profile::*;
@@ -56,6 +57,7 @@ fn node(id: u8, usable_mib: u64, bandwidth: f64) -> Candidate {
         cores: 2,
         devices: vec![device],
         links: BTreeMap::new(),
+        host: HostFacts::default(),
     };
     Candidate { node: NodeId([id; 32]), name: format!("n{id}"), profile }
 }

@@ -8,6 +8,7 @@ pub mod encoding;
 pub mod error;
 pub mod frame;
 pub mod generate;
+pub mod host_facts;
 pub mod identity;
 pub mod ids;
 pub mod limits;

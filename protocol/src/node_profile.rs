@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::host_facts::HostFacts;
 use crate::ids::NodeId;
 
 /// Measured facts of one node; sent at registration and when they change.
@@ -19,6 +20,9 @@ pub struct NodeProfile {
     /// What this node measured to its peers.
     #[serde(default)]
     pub links: BTreeMap<NodeId, LinkProfile>,
+    /// For people and `trireme doctor`; no plan depends on it.
+    #[serde(default)]
+    pub host: HostFacts,
 }
 
 /// One place where a rank can live.
@@ -119,6 +123,12 @@ impl NodeProfile {
             settle(&mut device.matmul_rate);
         }
         self.links.values_mut().for_each(LinkProfile::settle);
+        let host = &mut self.host;
+        host.clock_ahead_seconds.iter_mut().for_each(settle);
+        if let Some(disk) = &mut host.disk {
+            let measured = [&mut disk.write_bytes_per_second, &mut disk.sync_seconds];
+            measured.into_iter().flatten().for_each(settle);
+        }
     }
 }
 

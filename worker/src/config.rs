@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::control::CoordinatorAddress;
+use tokio::sync::watch;
 
 use crate::device_choice::DeviceChoice;
 use crate::error::WorkerError;
@@ -41,6 +42,8 @@ pub struct Config {
     /// Where `/metrics` is served over plain HTTP, if anywhere.
     pub metrics: Option<SocketAddr>,
     pub timeouts: Timeouts,
+    /// Gets a line on how the worker stands after each lap of its loop; the first once it serves.
+    pub pulse: watch::Sender<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +92,7 @@ impl Config {
             coordinators: Vec::new(),
             metrics: None,
             timeouts: Timeouts::default(),
+            pulse: watch::Sender::default(),
         }
     }
 

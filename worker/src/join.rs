@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::ProtocolError;
-use protocol::control::{CoordinatorEndpoint, JoinRequest, JoinResponse, Role};
+use protocol::control::{CoordinatorEndpoint, JoinRequest, JoinResponse, Role, Trust};
 use protocol::identity::{ClusterCa, Identity, IdentityError, IdentityStore};
 use protocol::identity::{JoinToken, NodeKey};
 use protocol::rpc::Envelope;
@@ -26,6 +26,8 @@ pub struct JoinOptions {
     pub role: Role,
     /// Coordinators only: where the others reach it.
     pub coordinator: Option<CoordinatorEndpoint>,
+    /// The cluster that this node is a member of began anew under another CA.
+    pub anew: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +67,11 @@ pub enum JoinError {
 pub async fn join(options: JoinOptions) -> Result<Identity, JoinError> {
     let token: JoinToken = options.token.parse().map_err(JoinError::BadToken)?;
     let store = IdentityStore::open(&options.data_dir)?;
-    if let Some(identity) = store.load()? {
-        return already(identity, &token, options.role);
-    }
+    let before = match store.load()? {
+        Some(identity) if options.anew && !token.ca.is_in(&identity.ca_pem)? => Some(identity),
+        Some(identity) => return already(identity, &token, options.role),
+        None => None,
+    };
     let key = store.node_key()?;
     let request = JoinRequest {
         secret: token.secret.expose().to_owned(),
@@ -79,7 +83,14 @@ pub async fn join(options: JoinOptions) -> Result<Identity, JoinError> {
     let mut unreachable = Vec::new();
     for address in &token.addresses {
         match ask(address, &token, &request).await {
-            Ok(response) => return keep(&store, &key, address, response),
+            Ok(response) => {
+                if let Some(before) = before.filter(|b| b.peer.cluster != response.cluster) {
+                    let cluster = before.peer.cluster;
+                    return Err(JoinError::OtherMembership { cluster });
+                }
+                store.save_trust(&Trust::default())?;
+                return keep(&store, &key, address, response);
+            }
             Err(Failure::TryNext(reason)) => unreachable.push(reason),
             Err(Failure::Final(error)) => return Err(error),
         }
@@ -246,6 +257,7 @@ mod tests {
             name: "b2".into(),
             role: Role::Worker,
             coordinator: None,
+            anew: false,
         }
     }
 

@@ -24,4 +24,5 @@ pub mod weight_store;
 pub use config::{Config, Timeouts};
 pub use device_choice::DeviceChoice;
 pub use error::WorkerError;
+pub use probe::host_facts;
 pub use start::{Stopping, Worker, run};

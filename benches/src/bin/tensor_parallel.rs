@@ -23,6 +23,7 @@ use clap::{Parser, ValueEnum};
 use engine::collective::{Collective, Fate, Mesh};
 use engine::{Compute, Place};
 use partitioner::{Candidate, Cluster, Degrees, Objective, StageCount};
+use protocol::host_facts::HostFacts;
 use protocol::identity::ClusterCa;
 use protocol::ids::{Digest, NodeId};
 use protocol::node_profile::{
@@ -188,6 +189,7 @@ fn predict(
             cores: 1,
             devices: vec![device.clone()],
             links: nodes.iter().filter(|peer| **peer != node).map(|peer| (*peer, link)).collect(),
+            host: HostFacts::default(),
         },
     });
     let objective = Objective {

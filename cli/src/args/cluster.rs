@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::MembersCommand;
+use super::{MembersCommand, SnapshotCommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
@@ -17,6 +17,9 @@ pub(crate) enum ClusterCommand {
     /// Leader, quorum, nodes, deployments.
     #[command(after_help = "Examples:\n  trireme cluster status\n  trireme cluster status -o json")]
     Status,
+    /// Save, look at and restore the cluster's state.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Make a token that lets machines join; list them, take one back.
     #[command(
         args_conflicts_with_subcommands = true,

@@ -99,6 +99,10 @@ pub(crate) struct NodeJoin {
     pub data_dir: PathBuf,
     #[arg(long, value_enum, default_value_t = RoleArg::Worker)]
     pub role: RoleArg,
+    /// Where this machine was a member before the cluster was restored: join under the same id,
+    /// with the weights that it has.
+    #[arg(long)]
+    pub anew: bool,
     /// Coordinators: address of node traffic, as other machines reach it.
     #[arg(long, default_value = "127.0.0.1:7443")]
     pub listen: String,

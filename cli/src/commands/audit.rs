@@ -5,11 +5,23 @@ use std::time::Duration;
 
 use protocol::admin::{API_VERSION, AuditList, AuditRecord, List, verify_audit};
 use protocol::ids::Digest;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::args::AuditCommand;
 use crate::client::Client;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
+
+/// A chain that is intact.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AuditCheck {
+    records: usize,
+    /// Hash of the newest record.
+    head: Option<Digest>,
+    /// Log index of the newest record.
+    index: u64,
+}
 
 const POLL: Duration = Duration::from_secs(1);
 /// Of one answer.
@@ -91,8 +103,12 @@ fn report(
         return Err(CliError::new(Exit::Failed, what, broken.to_string(), EXPORT_AGAIN));
     }
     let (first, last) = (items.first(), items.last());
-    let head = last.map_or("none".to_owned(), |r| r.hash.short());
+    let head = last.map(|record| record.hash);
     let index = last.map_or(0, |r| r.index);
+    if !output.for_people() {
+        return output.describe("AuditCheck", &AuditCheck { records: count, head, index });
+    }
+    let head = head.map_or("none".to_owned(), |hash| hash.short());
     output.text(&format!("{count} records {place}, chain intact, head {head}, log index {index}"));
     if let Some(first) = first.filter(|r| r.sequence > 1) {
         let before = first.sequence - 1;

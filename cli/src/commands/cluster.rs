@@ -7,6 +7,7 @@ use super::ca;
 use super::events;
 use super::members;
 use super::node::default_name;
+use super::snapshot;
 use crate::args::{ClusterCommand, ClusterInit, Global, JoinToken, JoinTokenCommand, RoleArg};
 use crate::client::Client;
 use crate::context::Context;
@@ -29,6 +30,7 @@ pub(crate) async fn run(
             }
             output.describe("Cluster", &status)
         }
+        ClusterCommand::Snapshot(command) => snapshot::run(command, global, output).await,
         ClusterCommand::JoinToken(args) => join_token(args, global, output).await,
         ClusterCommand::Ca(command) => ca::run(command, global, output).await,
         ClusterCommand::Members(command) => members::run(command, global, output).await,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::args::Coordinator;
 use crate::error::{CliError, Exit};
-use crate::shutdown;
+use crate::{service, shutdown};
 
 pub(crate) async fn run(args: Coordinator) -> Result<(), CliError> {
     let mut config = coordinator::Config::load(&args.data_dir).map_err(|e| {
@@ -20,6 +20,11 @@ pub(crate) async fn run(args: Coordinator) -> Result<(), CliError> {
         config.certificate_validity = Duration::from_secs(seconds);
     }
     let stopped = shutdown::watch_for(args.stop_with_stdin)?;
+    let mut told = stopped.clone();
+    service::tell(config.pulse.subscribe(), async move {
+        // A watch that is gone is a reason to stop too.
+        let _ = told.wait_for(|stop| *stop).await;
+    })?;
     coordinator::run(config, stopped).await.map_err(|e| {
         let next = if e.next().is_empty() { "see the log above" } else { e.next() };
         CliError::new(Exit::Failed, "the coordinator stopped", e.to_string(), next)

@@ -1,12 +1,13 @@
 //! One file per command.
 
-mod audit;
+pub(crate) mod audit;
 mod ca;
 mod chat;
 mod cluster;
 pub(crate) mod config;
 pub(crate) mod context;
 mod coordinator;
+pub(crate) mod doctor;
 mod duty;
 pub(crate) mod effect;
 mod events;
@@ -15,10 +16,11 @@ pub(crate) mod inspect;
 mod keys;
 mod members;
 mod model;
-mod node;
+pub(crate) mod node;
 mod op;
 mod operation;
 pub(crate) mod plan;
+mod snapshot;
 pub(crate) mod up;
 pub(crate) mod version;
 mod worker;
@@ -43,6 +45,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), CliError> {
         Command::Chat(args) => chat::run(args, &client()?, output).await,
         Command::Generate(args) => generate::run(args, output).await,
         Command::Op(command) => op::run(command, &client()?, output).await,
+        Command::Doctor(args) => doctor::run(args, &cli.global, output).await,
         Command::Keys(command) => keys::run(command, &client()?, output).await,
         Command::Audit(command) => audit::run(command, client, output).await,
         Command::Context(command) => context::run(command, &cli.global, output),

@@ -64,12 +64,17 @@ pub(crate) async fn join(args: &NodeJoin) -> Result<protocol::identity::Identity
     let coordinator = (role == Role::Coordinator)
         .then(|| CoordinatorEndpoint::new(&args.listen, &args.api_listen));
     let name = args.name.clone().unwrap_or_else(|| default_name(role));
+    if args.anew && role == Role::Coordinator {
+        let why = "what it holds of the log is of before; it joins from an empty folder";
+        return Err(CliError::usage("--anew is not for coordinators", why));
+    }
     let request = worker::join::JoinOptions {
         data_dir: args.data_dir.clone(),
         token: args.token.clone(),
         name,
         role,
         coordinator,
+        anew: args.anew,
     };
     worker::join::join(request).await.map_err(refused)
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use worker::WorkerError;
+use worker::{Stopping, WorkerError};
 
 use super::node::host_name;
 use crate::args::Worker;
 use crate::error::{CliError, Exit};
-use crate::shutdown;
+use crate::{service, shutdown};
 
 pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     let name = args.name.unwrap_or_else(host_name);
@@ -22,6 +22,11 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     config.metrics = args.metrics_listen;
     config.timeouts.leave = Duration::from_secs(args.drain_timeout);
     let stopping = shutdown::watch_for_worker(args.stop_with_stdin)?;
+    let mut told = stopping.clone();
+    service::tell(config.pulse.subscribe(), async move {
+        // A watch that is gone is a reason to stop too.
+        let _ = told.wait_for(|stopping| *stopping != Stopping::No).await;
+    })?;
     worker::run(config, stopping).await.map_err(|error| match error {
         WorkerError::Duplicate { ref path, .. } => {
             let next = format!("on one of the two: rm -r {} && trireme node join", path.display());

@@ -6,13 +6,16 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use coordinator::SnapshotHeader;
 use protocol::admin::*;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::Output;
 use crate::args::named;
+use crate::commands::audit::AuditCheck;
 use crate::commands::context::ContextView;
+use crate::commands::doctor::DoctorReport;
 use crate::commands::effect::Effect;
 use crate::commands::inspect::Inspection;
 use crate::commands::version::{NodeVersion, Version};
@@ -20,13 +23,17 @@ use crate::config::OptionView;
 use crate::error::CliError;
 
 /// Commands that print no JSON, and what they print.
-const NO_DATA: [(&str, &str); 13] = [
+const NO_DATA: [(&str, &str); 18] = [
     ("up", "the answer of a model, and notes"),
     ("coordinator", "a service: its log"),
     ("worker", "a service: its log"),
     ("cluster init", "the admin key, shown once"),
     ("cluster join-token rm", "notes"),
+    ("cluster members rm", "notes"),
+    ("cluster snapshot save", "a file"),
+    ("cluster snapshot restore", "notes"),
     ("node join", "notes"),
+    ("keys revoke", "notes"),
     ("chat", "the answer of a model"),
     ("generate", "the answer of a model"),
     ("context use", "notes"),
@@ -43,8 +50,15 @@ fn of(command: &str) -> Option<Value> {
         "cluster join-token" => one::<JoinTokenCreated>("JoinToken"),
         "cluster join-token ls" => list::<JoinTokenView>("JoinTokenList"),
         "cluster ca rotate" | "cluster ca status" | "cluster ca finish" => one::<CaStatus>("Ca"),
+        "cluster members ls" => list::<CoordinatorView>("CoordinatorList"),
+        "cluster members promote" => one::<CoordinatorView>("Coordinator"),
+        "cluster snapshot inspect" => one::<SnapshotHeader>("Snapshot"),
+        "cluster events" | "model events" => one::<EventView>("Event"),
         "node ls" => list::<NodeView>("NodeList"),
-        "node describe" => one::<NodeView>("Node"),
+        "node describe" | "node cordon" | "node uncordon" | "node undrain" | "node label" => {
+            one::<NodeView>("Node")
+        }
+        "node drain" => any_of([operation(), one::<DrainEffect>("DrainEffect")]),
         "node rm" => any_of([operation(), one::<Effect>("Effect")]),
         "model ls" => list::<ModelView>("ModelList"),
         "model describe" => one::<ModelView>("Model"),
@@ -54,7 +68,14 @@ fn of(command: &str) -> Option<Value> {
         "model undeploy" => any_of([operation(), one::<Effect>("Effect")]),
         "plan" => one::<PlanView>("Plan"),
         "keys ls" => list::<KeyView>("KeyList"),
-        "keys create" => one::<KeyCreated>("Key"),
+        "keys create" | "keys rotate" => one::<KeyCreated>("Key"),
+        "keys describe" | "keys update" => one::<KeyView>("Key"),
+        "audit ls" => list::<AuditRecord>("AuditList"),
+        "audit export" | "audit tail" => whole::<AuditRecord>(reference::<AuditRecord>()),
+        "audit verify" => one::<AuditCheck>("AuditCheck"),
+        "op ls" => list::<OperationView>("OperationList"),
+        "op wait" | "op cancel" => operation(),
+        "doctor" => one::<DoctorReport>("DoctorReport"),
         "context ls" => list::<ContextView>("ContextList"),
         "config show" => list::<OptionView>("OptionList"),
         "version" => any_of([one::<Version>("Version"), list::<NodeVersion>("NodeVersionList")]),

@@ -17,6 +17,7 @@ mod models;
 mod nodes;
 mod openapi;
 mod operations;
+mod snapshot;
 mod views;
 
 use std::sync::Arc;
@@ -75,6 +76,7 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .merge(audit::routes())
         .merge(operations::routes())
         .merge(events::routes())
+        .merge(snapshot::routes())
 }
 
 impl Admin {

@@ -139,6 +139,10 @@ impl ApiError {
                 let waited = waited.as_secs();
                 Self::unavailable(code, format!("No replica after {waited} s of waiting: {reason}"))
             }
+            Failure::NodeStops => Self::unavailable(
+                "node_draining",
+                "This node is shutting down before the answer was whole. Send the request again.",
+            ),
             Failure::QueueFull { waiting } => Self::rate_limited(format!(
                 "The model's queue is full: {waiting} requests wait. Try again later."
             )),

@@ -7,16 +7,16 @@ use std::time::Instant;
 use protocol::generate::FinishReason;
 use protocol::ids::TokenId;
 use protocol::sampling_params::SamplingParams;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::GatewayState;
 use super::answer_text::AnswerText;
 use super::choice::{ChoiceDriver, ChoiceEvent};
 use super::directory::ServedModel;
 use super::error::ApiError;
 use super::metrics::TokenClock;
 use super::model_text::{Detokenizing, ModelText};
-use super::request::{ChoiceSpec, RequestLife};
+use super::request::{ChoiceSpec, Failure, RequestLife};
+use super::{GatewayState, Phase};
 
 /// Events that may wait for a slow client, over all choices.
 const EVENTS_MAX: usize = 64;
@@ -44,6 +44,7 @@ pub(super) struct Generation {
     choices: u32,
     /// Those of them that have a driver.
     running: u32,
+    phase: watch::Receiver<Phase>,
 }
 
 impl Generation {
@@ -83,14 +84,14 @@ impl Generation {
                 running += 1;
             }
         }
-        Self { events, early, choices: index, running }
+        Self { events, early, choices: index, running, phase: state.phase.subscribe() }
     }
 
     /// Waits until a head owns every choice; a failure before that can still be an HTTP status.
     pub(super) async fn accepted(&mut self) -> Result<(), ApiError> {
         let mut open = self.running;
         while open > 0 {
-            match self.events.recv().await {
+            match self.received().await {
                 Some((_, ChoiceEvent::Failed(failure))) => {
                     return Err(ApiError::from_failure(failure));
                 }
@@ -106,7 +107,16 @@ impl Generation {
     pub(super) async fn next(&mut self) -> Option<(u32, ChoiceEvent)> {
         match self.early.pop_front() {
             Some(event) => Some(event),
-            None => self.events.recv().await,
+            None => self.received().await,
+        }
+    }
+
+    async fn received(&mut self) -> Option<(u32, ChoiceEvent)> {
+        tokio::select! {
+            event = self.events.recv() => event,
+            Ok(_) = self.phase.wait_for(|phase| *phase == Phase::Cut) => {
+                Some((0, ChoiceEvent::Failed(Failure::NodeStops)))
+            }
         }
     }
 

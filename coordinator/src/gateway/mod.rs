@@ -22,7 +22,6 @@ mod sse;
 mod submission;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -30,6 +29,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use self::admission::Admission;
@@ -50,7 +50,17 @@ pub struct GatewayState {
     admission: Admission,
     quota: Arc<dyn Quota>,
     metrics: Option<PrometheusHandle>,
-    draining: Arc<AtomicBool>,
+    phase: watch::Sender<Phase>,
+}
+
+/// How far this node is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// What runs goes on.
+    Draining,
+    /// What still runs is told to go elsewhere.
+    Cut,
 }
 
 /// The client API alone.
@@ -100,7 +110,8 @@ impl GatewayState {
         let admission = Admission::new(config.limits);
         let config = Arc::new(config);
         let quota = Arc::new(Unlimited);
-        Self { config, directory, admission, quota, metrics, draining: Arc::default() }
+        let phase = watch::Sender::new(Phase::Serving);
+        Self { config, directory, admission, quota, metrics, phase }
     }
 
     /// Keys have limits, and `quota` counts them.
@@ -110,7 +121,17 @@ impl GatewayState {
 
     /// From now on new requests are refused with a hint to try another node; running ones go on.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Answers that still run end now, each with an error that says to send it again.
+    pub fn cut(&self) {
+        self.phase.send_replace(Phase::Cut);
+    }
+
+    #[cfg(test)]
+    fn serve_again(&self) {
+        self.phase.send_replace(Phase::Serving);
     }
 
     /// For routers beside this one that want the same keys.
@@ -119,7 +140,7 @@ impl GatewayState {
     }
 
     fn draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.phase.borrow() >= Phase::Draining
     }
 
     fn refuse_when_draining(&self) -> Result<(), ApiError> {

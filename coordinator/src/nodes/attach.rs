@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::imports::Imports;
 use super::registry::{Attached, OUTGOING_MAX, WorkerRegistry};
 use crate::identity::trust;
-use crate::raft::Consensus;
+use crate::raft::{Consensus, wall_clock};
 use crate::reconcile::{Event, ReconcilerConfig};
 use crate::state::{Change, IdentityChange};
 
@@ -116,7 +116,7 @@ impl AttachService {
         drop(outgoing);
         self.note_certificate(node, registration.certificate.clone());
         tracing::info!(node = %node.short(), name = registration.name, "worker attached");
-        let registration = Box::new(registration);
+        let registration = with_clock_compared(registration);
         let mut open = self.deliver(Event::Registered { node, registration }).await;
         while open {
             let message = tokio::select! {
@@ -149,7 +149,7 @@ impl AttachService {
     async fn take(&self, node: NodeId, message: WorkerMessage) -> bool {
         match message {
             WorkerMessage::Register(registration) => {
-                let registration = Box::new(registration);
+                let registration = with_clock_compared(registration);
                 self.deliver(Event::Registered { node, registration }).await
             }
             WorkerMessage::Heartbeat(mut heartbeat) => {
@@ -195,6 +195,14 @@ impl AttachService {
     async fn deliver(&self, event: Event) -> bool {
         self.events.send(event).await.is_ok()
     }
+}
+
+/// Its way here took much less than what would be worth telling of.
+fn with_clock_compared(mut registration: Registration) -> Box<Registration> {
+    let host = &mut registration.profile.host;
+    let ahead = host.clock_ms as f64 - wall_clock().0 as f64;
+    host.clock_ahead_seconds = (host.clock_ms > 0).then_some(ahead / 1e3);
+    Box::new(registration)
 }
 
 async fn receive(incoming: &mut Streaming<Envelope>) -> Result<WorkerMessage, String> {

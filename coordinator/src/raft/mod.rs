@@ -11,6 +11,7 @@ mod node;
 mod parts;
 mod propose;
 mod room;
+mod seed;
 mod service;
 mod snapshot;
 mod state_machine;
@@ -23,6 +24,7 @@ pub use self::node::{Consensus, ConsensusConfig, ConsensusStatus};
 pub use self::propose::ProposeError;
 pub(crate) use self::propose::wall_clock;
 pub use self::room::Shortage;
+pub(crate) use self::seed::seed;
 pub(crate) use self::service::RaftService;
 #[cfg(feature = "testing")]
 pub(crate) use self::{network::VoteCall, parts::Parts, type_config::TypeConfig};

@@ -211,6 +211,13 @@ impl Consensus {
         self.log_level
     }
 
+    /// Whether Raft's own task answers: one that hangs or has failed does not.
+    pub(crate) async fn turns(&self) -> bool {
+        let raft = self.raft();
+        let asking = raft.with_raft_state(|_| ());
+        matches!(tokio::time::timeout(self.patience, asking).await, Ok(Ok(())))
+    }
+
     /// Stops taking part; what is on disk is complete.
     pub async fn shutdown(&self) {
         if let Err(error) = self.raft().shutdown().await {

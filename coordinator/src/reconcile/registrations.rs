@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::control::Registration;
+use protocol::host_facts::HostFacts;
 use protocol::ids::{Digest, NodeId};
 use protocol::node_profile::NodeProfile;
 
@@ -79,9 +80,11 @@ impl Unrecorded {
     }
 }
 
-/// As the log holds it.
+/// As the log holds it, without what differs at each start of a machine.
 fn settled(profile: &NodeProfile) -> NodeProfile {
     let mut settled = profile.clone();
     settled.settle();
+    let (interfaces, gpus) = (settled.host.interfaces, settled.host.gpus);
+    settled.host = HostFacts { interfaces, gpus, ..HostFacts::default() };
     settled
 }

@@ -11,8 +11,12 @@ use protocol::ids::{Digest, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::command::Change;
+use super::duty::NodeChange;
 use super::keys::KeyChange;
+use super::operations::OperationChange;
+use super::snapshots::SnapshotChange;
 use super::timestamp::Timestamp;
+use super::voters::VoterChange;
 use super::{Actor, State};
 
 /// Records that are kept: about a megabyte of a snapshot.
@@ -125,10 +129,26 @@ impl State {
             Change::SetRollout { replica, .. } => format!("replica {replica}"),
             Change::AddKey { name, role, .. } => format!("{name} ({})", role.name()),
             Change::Key(change) => key_subject(change),
+            Change::Node(change) => self.duty_subject(change),
+            Change::Operation(OperationChange::Cancel { id }) => id.clone(),
+            Change::Voters(VoterChange::Promote { node }) => self.node_name(*node),
+            Change::Snapshot(SnapshotChange::Take { id }) => id.clone(),
+            Change::Snapshot(SnapshotChange::Restore { name, .. }) => name.clone(),
             Change::StartOperation { kind, subject, .. } => format!("{} {subject}", kind.name()),
             Change::UpdateOperation { id, .. } => id.clone(),
             // What has no subject worth a word; a topic that has one adds its line above.
             _ => String::new(),
+        }
+    }
+
+    fn duty_subject(&self, change: &NodeChange) -> String {
+        match change {
+            NodeChange::Cordon { node }
+            | NodeChange::Uncordon { node }
+            | NodeChange::Drain { node, .. }
+            | NodeChange::EndDrain { node, .. }
+            | NodeChange::Label { node, .. } => self.node_name(*node),
+            NodeChange::StopReplica { replica, .. } => format!("replica {replica}"),
         }
     }
 

@@ -18,6 +18,7 @@ use super::duty::NodeChange;
 use super::identity::IdentityChange;
 use super::keys::KeyChange;
 use super::operations::OperationChange;
+use super::snapshots::SnapshotChange;
 use super::timestamp::Timestamp;
 use super::voters::VoterChange;
 
@@ -72,6 +73,7 @@ pub enum Change {
     },
     /// Keys, certificates, the CA, join tokens that are taken back.
     Identity(IdentityChange),
+    Snapshot(SnapshotChange),
     RecordLink {
         from: NodeId,
         to: NodeId,
@@ -178,6 +180,7 @@ impl Change {
             Self::AdmitNode { .. } => "admit-node",
             Self::RecordRegistration { .. } => "record-registration",
             Self::Identity(change) => change.name(),
+            Self::Snapshot(change) => change.name(),
             Self::RecordLink { .. } => "record-link",
             Self::RecordEndpoint { .. } => "record-endpoint",
             Self::RemoveNode { .. } => "remove-node",

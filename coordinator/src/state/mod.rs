@@ -16,6 +16,7 @@ pub mod models;
 pub mod operations;
 pub mod outcome;
 pub mod requests;
+pub mod snapshots;
 pub mod timestamp;
 pub mod tokens;
 pub mod voters;
@@ -37,6 +38,7 @@ pub use self::members::Member;
 pub use self::models::Model;
 pub use self::operations::{Operation, OperationChange};
 pub use self::outcome::{Outcome, Refusal, RefusalCode};
+pub use self::snapshots::{SnapshotChange, SnapshotState};
 pub use self::timestamp::Timestamp;
 pub use self::tokens::JoinToken;
 pub use self::voters::VoterChange;
@@ -73,6 +75,8 @@ pub struct State {
     usage_batches: BTreeMap<NodeId, u64>,
     pub tokens: BTreeMap<Digest, JoinToken>,
     pub operations: BTreeMap<String, Operation>,
+    #[serde(default)]
+    pub snapshots: SnapshotState,
     /// Of the cluster's own changes.
     requests: RecentRequests,
     /// Of people's changes, by who asked and the id they gave.
@@ -149,6 +153,7 @@ impl State {
                 self.record_registration(applying, node, *profile, data_addresses, &held_manifests)
             }
             Change::Identity(change) => self.change_identity(change),
+            Change::Snapshot(change) => self.change_snapshots(change),
             Change::RecordLink { from, to, link } => self.record_link(applying, from, to, link),
             Change::RecordEndpoint { node, endpoint } => self.record_endpoint(node, endpoint),
             Change::RemoveNode { node, operation } => {

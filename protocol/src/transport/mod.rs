@@ -7,6 +7,7 @@ pub mod doorkeeper;
 pub mod error;
 pub mod frame_stream;
 pub mod grpc;
+pub mod knock;
 pub mod quic;
 pub mod tls;
 pub mod verifier;

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::StreamExt;
 
 use super::grpc::{self, GrpcTarget, NodeStreams};
+use super::knock::knock;
 use super::tls::{self, ClientCertificate, GRPC_ALPN, NodeTls};
 use super::{FrameReader, FrameWriter, QuicEndpoint, QuicSettings, TransportError, peer_identity};
 use crate::control::Role;
@@ -283,4 +284,11 @@ async fn while_the_ca_changes_nodes_and_tokens_of_both_sides_are_good_and_then_o
     let late = tls::joining_client(old.fingerprint()).expect("usable");
     let refused = target(&address, late).dial().await.expect_err("the old CA is gone");
     assert!(refused.to_string().contains("another cluster"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_quic_port_answers_a_knock_of_somebody_without_an_identity() {
+    let endpoint = endpoint(&node(&lab(), Role::Worker));
+    let address = endpoint.local_address().expect("bound");
+    assert_eq!(knock(address, 5, SOON).await.expect("sent"), 5);
 }

@@ -33,6 +33,8 @@ pub struct Cluster {
     pub workers: Vec<NodeProcess>,
     apis: Vec<Api>,
     coordinator_arguments: Vec<String>,
+    /// As `cluster init` showed it.
+    pub recovery_key: String,
     folder: tempfile::TempDir,
 }
 
@@ -45,6 +47,7 @@ impl Cluster {
             workers: vec![],
             apis: vec![],
             coordinator_arguments,
+            recovery_key: String::new(),
             folder,
         };
         cluster.first_coordinator().await;
@@ -223,7 +226,10 @@ impl Cluster {
             .env("XDG_CONFIG_HOME", self.folder.path())
             .output()
             .expect("the binary starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let key = said.lines().find(|line| line.starts_with("trr1-"));
+        self.recovery_key = key.expect("the recovery key is shown").to_owned();
         self.start_coordinator("c1", &data_dir, &listen, &api).await;
     }
 

@@ -10,6 +10,8 @@ pub struct NodeProcess {
     pub name: String,
     /// Program and arguments.
     command: Vec<String>,
+    /// Of the next start, on top of the test's own.
+    pub environment: Vec<(String, String)>,
     log: PathBuf,
     /// Runs the command, which are its last arguments.
     wrapper: Vec<String>,
@@ -32,7 +34,9 @@ impl NodeProcess {
         let mut command = prefix;
         command.push(super::binary().display().to_string());
         command.extend(arguments);
-        let mut node = Self { name: name.to_owned(), command, log, wrapper: vec![], child: None };
+        let (wrapper, environment) = (Vec::new(), Vec::new());
+        let mut node =
+            Self { name: name.to_owned(), command, environment, log, wrapper, child: None };
         node.restart();
         node
     }
@@ -57,6 +61,7 @@ impl NodeProcess {
         let child = Command::new(command.next().expect("a command"))
             .args(command)
             .arg("--stop-with-stdin")
+            .envs(self.environment.clone())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -93,18 +98,13 @@ impl NodeProcess {
 
     /// `SIGTERM`, and the exit code within `limit`.
     pub fn terminate(&mut self, limit: Duration) -> Option<i32> {
+        self.ask_to_stop();
+        self.ended_within(limit)
+    }
+
+    /// `SIGTERM` alone.
+    pub fn ask_to_stop(&self) {
         self.signal("-TERM");
-        let mut child = self.child.take().expect("running");
-        let deadline = Instant::now() + limit;
-        while Instant::now() < deadline {
-            if let Some(status) = child.try_wait().expect("wait") {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let _ = child.kill();
-        let _ = child.wait();
-        None
     }
 
     /// The exit code, if it has ended by itself within `limit`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coordinator::state::{Change, Command, Duty, Member, Model, State, Timestamp};
 use protocol::admin::DeployOptions;
 use protocol::control::{ImportSummary, Registration, Role};
+use protocol::host_facts::HostFacts;
 use protocol::ids::{Digest, NodeId};
 use protocol::model_spec::{
     Architecture, AttentionSpec, LayerSpec, ModelSpec, RopeSpec, StateKind,
@@ -96,6 +97,7 @@ pub(super) fn registration(index: usize, shards: Vec<ShardStatus>) -> Registrati
         cores: 4,
         devices: vec![device],
         links: BTreeMap::new(),
+        host: HostFacts::default(),
     };
     Registration {
         instance: String::new(),

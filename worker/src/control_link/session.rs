@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use protocol::ProtocolError;
 use protocol::control::{CoordinatorAddress, CoordinatorMessage, Heartbeat, WorkerMessage};
@@ -173,6 +173,8 @@ impl Link {
         registration.shards = snapshot.shards;
         registration.certificate = self.shared.certificate.borrow().clone();
         self.certificate.clone_from(&registration.certificate);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        registration.profile.host.clock_ms = now.as_millis() as u64;
         self.send(&WorkerMessage::Register(registration))?;
         let ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ends.iter().try_for_each(|message| self.send(message))

@@ -238,6 +238,9 @@ impl Driver {
             leaving: self.leaving.is_some(),
             urgent: self.urgent,
         };
+        let (shards, used) = (snapshot.shards.len(), snapshot.memory_used_bytes >> 20);
+        let line = format!("{shards} shards, {used} MiB resident");
+        self.parts.config.pulse.send_replace(line);
         self.parts.link.publish(snapshot);
     }
 

@@ -1,5 +1,6 @@
 //! The GPUs that this worker offers: found, opened, measured and described.
 
+mod finding;
 mod found;
 mod memory;
 mod readings;
@@ -13,6 +14,7 @@ use protocol::node_profile::{DeviceKind, DeviceProfile, GpuProfile, RatesFrom};
 use crate::config::Config;
 use crate::device_choice::{DeviceChoice, DeviceName};
 use crate::error::WorkerError;
+pub(crate) use finding::finding;
 use found::Gpu;
 use readings::Readings;
 

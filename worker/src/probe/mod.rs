@@ -2,6 +2,7 @@
 
 mod compute;
 mod exchange;
+mod host;
 mod link;
 mod memory;
 
@@ -16,6 +17,7 @@ use crate::device_choice::{DeviceChoice, DeviceName};
 use crate::error::WorkerError;
 use crate::gpu::{self, Offered};
 
+pub use host::host_facts;
 pub(crate) use link::measure as measure_link;
 pub(crate) use memory::OwnMemory;
 
@@ -61,6 +63,7 @@ pub(crate) fn probe(config: &Config) -> Result<Probed, WorkerError> {
         cores: config.threads as u32,
         devices,
         links: BTreeMap::new(),
+        host: host_facts(&config.data_dir, config.memory_limit),
     };
     Ok(Probed { profile, places })
 }

@@ -103,6 +103,7 @@ impl Cluster {
             let created: JoinTokenCreated =
                 self.client()?.post("/admin/v1/join-tokens", &token).await?;
             node::join(&NodeJoin {
+                anew: false,
                 token: created.token,
                 name: Some(name.to_owned()),
                 data_dir: data_dir.clone(),

@@ -41,6 +41,8 @@ pub enum Failure {
         waited: Duration,
         ran: bool,
     },
+    /// This coordinator stops before the answer was whole.
+    NodeStops,
     QueueFull {
         waiting: u32,
     },

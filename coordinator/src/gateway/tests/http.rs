@@ -185,6 +185,36 @@ async fn a_draining_node_takes_nothing_new() {
     assert_eq!(api.json(get("/readyz")).await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
 
+/// At the end of a drain: no answer may look whole, and every client learns that it may ask again.
+#[tokio::test]
+async fn answers_that_outlast_the_drain_end_with_an_error_that_says_to_ask_again() {
+    let api = Api::answering("never ends");
+    for stream in [true, false] {
+        api.cluster.plan_fault(Fault::SilentAfter(2));
+        let seen = api.cluster.seen().len();
+        let cutting = async {
+            while api.cluster.seen().len() == seen {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            api.state.drain();
+            api.state.cut();
+        };
+        let body = with(chat("hi"), json!({ "stream": stream }));
+        let asking = async {
+            let response = api.send(post(PATH, &body)).await;
+            let retry = response.headers().get("retry-after").is_some();
+            (response.status().as_u16(), retry, super::text_of(response).await)
+        };
+        let ((status, retry, text), ()) = tokio::join!(asking, cutting);
+        assert!(text.contains("node_draining") && text.contains("again"), "{text}");
+        assert!(!text.contains("[DONE]"), "{text}");
+        // What has not begun to stream is an ordinary refusal.
+        assert!(status == 200 || (status == 503 && retry), "{status} {text}");
+        assert!(stream || status == 503, "{status} {text}");
+        api.state.serve_again();
+    }
+}
+
 #[tokio::test]
 async fn any_model_name_may_fall_back_to_one() {
     let config = GatewayConfig { fallback_model: Some("demo".into()), ..Default::default() };

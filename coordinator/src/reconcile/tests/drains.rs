@@ -22,7 +22,7 @@ impl Cluster {
         };
         let held = wanted.into_iter().map(ready).collect();
         self.alive.insert(node, held);
-        self.beat();
+        self.pass(50);
     }
 
     fn duty(&self, node: NodeId) -> &Duty {
@@ -33,6 +33,7 @@ impl Cluster {
         let shards = self.alive[&node].clone();
         let heartbeat = Heartbeat { shards, leaving: true, ..Heartbeat::default() };
         self.step(Event::Heartbeat { node, heartbeat });
+        self.step(Event::Tick);
     }
 
     fn release(&self, node: NodeId) -> Option<&str> {

@@ -1,0 +1,40 @@
+//! Collects the facts: this machine, the ways to the coordinators, what the cluster tells.
+
+mod cluster;
+mod machine;
+mod ways;
+
+use std::time::SystemTime;
+
+use super::facts::Facts;
+use crate::args::{Doctor, Global};
+
+pub(super) async fn facts(args: &Doctor, global: &Global) -> Facts {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let machine = machine::look(args.data_dir.as_deref()).await;
+    let ways = ways::walk(args.pre_join.as_deref(), machine.identity.as_ref()).await;
+    let mut here = machine.here;
+    // A port that this very node holds is no fault.
+    here.ports_taken.retain(|address| !ways.own.iter().any(|own| address.ends_with(own.as_str())));
+    let mut facts = Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now_ms: now.as_millis() as u64,
+        here: Some(here),
+        ways: ways.found,
+        ..Facts::default()
+    };
+    if args.pre_join.is_none() {
+        match cluster::ask(global).await {
+            Ok(cluster) => {
+                let here = facts.here.iter_mut().filter_map(|h| Some((h.own.as_ref()?.node, h)));
+                for (node, here) in here {
+                    let known = cluster.nodes.iter().find(|known| known.id == node);
+                    here.name = known.map_or(here.name.clone(), |known| known.name.clone());
+                }
+                facts.cluster = Some(cluster);
+            }
+            Err(error) => facts.no_answer = Some(format!("{}: {}", error.what, error.why)),
+        }
+    }
+    facts
+}
