@@ -91,7 +91,7 @@ async fn attach(
     let (address, dial_timeout) = (coordinator.address.clone(), Duration::from_secs(20));
     let channel = GrpcTarget { address, tls, dial_timeout }.connect().await?;
     let (out, queue) = mpsc::channel(16);
-    out.try_send(pack(&WorkerMessage::Register(registration(name)))?)?;
+    out.try_send(pack(&WorkerMessage::Register(Box::new(registration(name))))?)?;
     let queue = futures::stream::unfold(queue, async |mut queue| {
         queue.recv().await.map(|envelope| (envelope, queue))
     });
@@ -140,5 +140,6 @@ fn registration(name: &str) -> Registration {
         shards: Vec::new(),
         certificate: None,
         instance: String::new(),
+        answers: false,
     }
 }

@@ -13,6 +13,7 @@ mod node;
 mod op;
 mod quantity;
 mod service;
+mod settings;
 mod snapshot;
 mod up;
 
@@ -25,7 +26,7 @@ use clap_complete::ArgValueCandidates;
 pub(crate) use asking::{ActivationArg, Chat, Generate, KvArg, Placement, Plan};
 pub(crate) use audit::AuditCommand;
 pub(crate) use cluster::{
-    CaCommand, ClusterCommand, ClusterInit, JoinToken, JoinTokenCommand, RoleArg,
+    CaCommand, ClusterCommand, ClusterInit, JoinToken, JoinTokenCommand, NewToken, RoleArg,
 };
 pub(crate) use config::ConfigCommand;
 pub(crate) use context::ContextCommand;
@@ -33,9 +34,10 @@ pub(crate) use doctor::Doctor;
 pub(crate) use keys::{KeyRoleArg, KeysCommand, Limits as KeyLimitsArgs};
 pub(crate) use members::MembersCommand;
 pub(crate) use model::ModelCommand;
-pub(crate) use node::{NodeCommand, NodeDrain, NodeJoin, OnNoFitArg};
+pub(crate) use node::{NodeCommand, NodeDrain, NodeJoin, NodeLogs, OnNoFitArg};
 pub(crate) use op::OpCommand;
 pub(crate) use service::{Coordinator, Worker};
+pub(crate) use settings::{Destroy, SettingsCommand};
 pub(crate) use snapshot::{SnapshotCommand, SnapshotRestore};
 pub(crate) use up::Up;
 
@@ -258,7 +260,7 @@ mod tests {
     fn what_destroys_asks_first_and_can_be_tried() {
         for (name, command) in leaves(&command()) {
             let has = |id: &str| command.get_arguments().any(|a| a.get_id() == id);
-            let destroys = name.ends_with(" rm") || name.ends_with(" undeploy");
+            let destroys = [" rm", " undeploy", " destroy"].iter().any(|verb| name.ends_with(verb));
             assert!(!destroys || has("yes"), "{name} has no --yes");
         }
     }

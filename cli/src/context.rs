@@ -51,7 +51,10 @@ impl Context {
         let other = context.ca_pem.as_deref().is_some_and(|pem| pem != ca_pem);
         if other && global.api.is_none() {
             let context = Self { ca_pem: Some(ca_pem.to_owned()), ..context };
-            change(|file| Ok(drop(file.contexts.insert(name, context))))?;
+            change(|file| {
+                file.contexts.insert(name, context);
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -116,8 +119,10 @@ impl Context {
     }
 
     pub(crate) fn path() -> PathBuf {
+        // Its standard: what is not absolute counts as not set.
         let folder = std::env::var_os("XDG_CONFIG_HOME")
             .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
         folder.unwrap_or_else(|| PathBuf::from("/etc")).join("trireme/contexts.toml")
     }

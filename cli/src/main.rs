@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod doctor;
 mod error;
+mod kept_log;
 mod output;
 mod service;
 mod shutdown;
@@ -38,12 +39,12 @@ fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return output.fail(&error::CliError::internal("the TLS provider is already set"));
     }
-    terminal::start_logging(&cli);
+    let log = terminal::start_logging(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return output.fail(&error::CliError::internal(&e.to_string())),
     };
-    let result = runtime.block_on(commands::run(cli, &output));
+    let result = runtime.block_on(commands::run(cli, &output, log));
     // A blocked read of standard input must not keep the process alive.
     runtime.shutdown_background();
     match result {

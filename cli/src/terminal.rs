@@ -4,9 +4,13 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tracing_subscriber::EnvFilter;
+use protocol::log_ring::LogRing;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::args::{Cli, Command};
+use crate::kept_log::KeptLog;
 
 /// How often progress is said where no bar can be drawn.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -53,9 +57,9 @@ pub(crate) fn note_line(text: &str) {
     eprintln!("{text}");
 }
 
-/// Logs go to standard error: one line each for people, JSON where nobody watches. Prompts have
-/// colours where logs have them.
-pub(crate) fn start_logging(cli: &Cli) {
+/// Logs go to standard error: one line each for people, JSON where nobody watches. The newest lines
+/// are kept beside. Prompts have colours where logs have them.
+pub(crate) fn start_logging(cli: &Cli) -> LogRing {
     let service = matches!(cli.command, Command::Coordinator(_) | Command::Worker(_));
     let default = if service { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("TRIREME_LOG").unwrap_or_else(|_| EnvFilter::new(default));
@@ -63,13 +67,14 @@ pub(crate) fn start_logging(cli: &Cli) {
     if !colours {
         inquire::set_global_render_config(inquire::ui::RenderConfig::empty());
     }
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber cannot be set; nothing is lost by ignoring that.
-    if std::io::stderr().is_terminal() {
-        builder.with_ansi(colours).init();
-    } else {
-        builder.json().flatten_event(true).init();
-    }
+    let written = fmt::layer().with_writer(std::io::stderr);
+    let written = match std::io::stderr().is_terminal() {
+        true => written.with_ansi(colours).boxed(),
+        false => written.json().flatten_event(true).boxed(),
+    };
+    let log = LogRing::default();
+    tracing_subscriber::registry().with(filter).with(written).with(KeptLog(log.clone())).init();
+    log
 }
 
 /// <https://no-color.org>, and terminals that cannot.

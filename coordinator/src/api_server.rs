@@ -12,7 +12,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use protocol::transport::{Doorkeeper, Stranger, StrangerLimits};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 const CONNECTIONS_MAX: usize = 4096;
@@ -23,6 +23,8 @@ const LATECOMERS_MAX: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection may wait this long for its next request's head, or for its first.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a node that drains gives a new connection to send its request.
+const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(2);
 /// An HTTP/2 connection that is silent is asked this often whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -40,7 +42,7 @@ pub(crate) async fn serve(
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = closed(closing.clone()) => break,
+            () = set(closing.clone()) => break,
         };
         let Some(accepted) = usable(accepted, &door).await else { continue };
         start(accepted, tls.clone(), router.clone(), closing.clone(), permit);
@@ -134,10 +136,9 @@ async fn exchange<I>(
 ) where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let asked = Arc::new(Notify::new());
-    let first = Arc::clone(&asked);
+    let (first, asked) = watch::channel(false);
     let router = router.layer(from_fn(move |request: Request, next: Next| {
-        first.notify_one();
+        first.send_replace(true);
         next.run(request)
     }));
     let mut server = auto::Builder::new(TokioExecutor::new());
@@ -151,17 +152,22 @@ async fn exchange<I>(
     tokio::pin!(serving);
     let strange = async {
         tokio::select! {
-            () = asked.notified() => {
+            () = set(asked.clone()) => {
                 drop(stranger);
                 std::future::pending::<()>().await;
             }
             () = stranger.shown_out() => {}
         }
     };
+    let leaving = async {
+        set(closing).await;
+        // Closed before its first request is read, the client would not learn where to turn.
+        let _ = tokio::time::timeout(FIRST_REQUEST_WAIT, set(asked.clone())).await;
+    };
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = strange => return,
-        () = closed(closing) => {
+        () = leaving => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -171,7 +177,7 @@ async fn exchange<I>(
     }
 }
 
-/// Resolves once `closing` is true, or nobody can set it any more.
-async fn closed(mut closing: watch::Receiver<bool>) {
-    let _ = closing.wait_for(|closing| *closing).await;
+/// Resolves once `flag` is true, or nobody can set it any more.
+async fn set(mut flag: watch::Receiver<bool>) {
+    let _ = flag.wait_for(|flag| *flag).await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use protocol::control::LOG_LEVEL;
 use protocol::identity::IdentityStore;
-use protocol::identity::ca::NODE_VALIDITY;
+use protocol::log_ring::LogRing;
 use tokio::sync::watch;
 
 use crate::error::CoordinatorError;
@@ -33,8 +33,9 @@ pub struct Config {
     pub gateway: GatewayConfig,
     pub reconciler: ReconcilerConfig,
     pub raft_heartbeat: Duration,
-    /// Of the certificates that this coordinator signs; they are renewed when two thirds are over.
-    pub certificate_validity: Duration,
+    /// Of the certificates that this coordinator signs, which are renewed when two thirds are over;
+    /// the cluster's setting when absent.
+    pub certificate_validity: Option<Duration>,
     /// A follower that hears nothing this long stands for election, or up to twice as long.
     pub raft_election: Duration,
     /// Highest level of the log's format that this node speaks; lower ones only in tests of groups
@@ -45,6 +46,8 @@ pub struct Config {
     /// Gets a line on how the coordinator stands after each lap of its loops, and so nothing while
     /// one of them does not turn; the first once it serves.
     pub pulse: watch::Sender<String>,
+    /// The newest lines of this process's log, for people who ask.
+    pub log: LogRing,
 }
 
 impl Config {
@@ -63,12 +66,13 @@ impl Config {
             insecure_http: false,
             gateway: GatewayConfig::default(),
             reconciler: ReconcilerConfig::default(),
-            certificate_validity: NODE_VALIDITY,
+            certificate_validity: None,
             raft_heartbeat: Duration::from_millis(100),
             raft_election: Duration::from_millis(400),
             log_level: LOG_LEVEL,
             drain: Duration::from_secs(30),
             pulse: watch::Sender::default(),
+            log: LogRing::default(),
         }
     }
 
@@ -96,10 +100,11 @@ impl Config {
                 expected: "at least three times raft_heartbeat",
             });
         }
-        if self.certificate_validity < Duration::from_secs(3) {
+        let short = |validity: &Duration| *validity < Duration::from_secs(3);
+        if let Some(validity) = self.certificate_validity.filter(short) {
             return Err(CoordinatorError::BadConfig {
                 key: "certificate_validity",
-                value: format!("{:?}", self.certificate_validity),
+                value: format!("{validity:?}"),
                 expected: "at least 3 s",
             });
         }

@@ -51,6 +51,8 @@ pub enum CoordinatorError {
     Raft(String),
     #[error("{key} is {value}, expected {expected}")]
     BadConfig { key: &'static str, value: String, expected: &'static str },
+    #[error("the cluster `{cluster}`, to which this coordinator belonged, was destroyed at {at}")]
+    Destroyed { cluster: String, at: String, path: PathBuf },
     #[error("{path} holds a coordinator already", path = path.display())]
     Founded { path: PathBuf },
     #[error("the operating system gives no random bytes: {reason}")]
@@ -67,14 +69,18 @@ pub enum CoordinatorError {
 
 impl CoordinatorError {
     /// What its operator may do about it; empty where the message says it all.
-    pub fn next(&self) -> &'static str {
+    pub fn next(&self) -> String {
         match self {
             Self::Damaged { .. } => {
                 "where other coordinators run: `trireme cluster members rm` this one there, empty \
                  its data directory and join again; else restore a snapshot into an empty one: \
                  `trireme cluster snapshot restore`"
+                    .to_owned()
             }
-            _ => "",
+            Self::Destroyed { path, .. } => {
+                format!("to use the machine for another cluster: rm -r {}", path.display())
+            }
+            _ => String::new(),
         }
     }
 

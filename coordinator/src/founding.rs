@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::api_key::ApiKey;
 use crate::config::Config;
+use crate::destruction;
 use crate::error::CoordinatorError;
 use crate::raft::{Consensus, ConsensusConfig};
 use crate::state::{Actor, Change, IdentityChange};
@@ -44,6 +45,7 @@ pub struct Initialised {
 /// Makes the data directory that of a cluster's first coordinator, which `run` then starts.
 /// A founding that was interrupted is completed; one that is complete is an error.
 pub async fn init(options: InitOptions) -> Result<Initialised, CoordinatorError> {
+    destruction::refuse(&options.data_dir)?;
     let store = IdentityStore::open(&options.data_dir)?;
     // A new one at each attempt, as the one of an interrupted attempt was never shown.
     let recovery = RecoveryKey::generate();

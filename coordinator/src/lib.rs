@@ -6,6 +6,7 @@ mod api_key;
 mod api_server;
 mod backup;
 pub mod config;
+mod destruction;
 mod driver;
 pub mod error;
 mod events;

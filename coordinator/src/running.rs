@@ -12,6 +12,7 @@ use protocol::rpc::control_server::ControlServer;
 use protocol::rpc::identity_server::IdentityServer;
 use protocol::rpc::join_server::JoinServer;
 use protocol::rpc::limits_server::LimitsServer;
+use protocol::rpc::questions_server::QuestionsServer;
 use protocol::rpc::raft_server::RaftServer;
 use protocol::transport::tls::ClientCertificate;
 use protocol::transport::{NodeTls, QuicEndpoint, QuicSettings, grpc};
@@ -23,6 +24,7 @@ use tonic::transport::Server;
 use crate::admin::{self, Admin};
 use crate::api_server;
 use crate::config::Config;
+use crate::destruction;
 use crate::driver::{self, Driver, EVENTS_MAX};
 use crate::error::CoordinatorError;
 use crate::events;
@@ -37,8 +39,8 @@ use crate::listeners::Listeners;
 use crate::metrics;
 use crate::nodes::blobs::BlobStore;
 use crate::nodes::{
-    AttachService, ClusterDirectory, DataPlane, Imports, JoinService, WorkerRegistry, data_plane,
-    texts,
+    AttachService, ClusterDirectory, DataPlane, Imports, JoinService, QuestionService,
+    WorkerRegistry, data_plane, texts,
 };
 use crate::pulse;
 use crate::raft::{Consensus, ConsensusConfig, RaftService};
@@ -49,10 +51,12 @@ const CUT: Duration = Duration::from_secs(2);
 /// Nodes hear of the end this long.
 const LEAVE: Duration = Duration::from_secs(2);
 const LEASE_BYTES_MAX: usize = 4096;
+const QUESTION_BYTES_MAX: usize = 4096;
 const JOIN_BYTES_MAX: usize = 1 << 20;
 
 /// Binds the configured addresses and serves until `shutdown` is true.
 pub async fn run(config: Config, shutdown: watch::Receiver<bool>) -> Result<(), CoordinatorError> {
+    destruction::refuse(&config.data_dir)?;
     let listeners = Listeners::bind(&config).await?;
     run_on(config, listeners, shutdown).await
 }
@@ -64,7 +68,8 @@ pub async fn run_on(
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), CoordinatorError> {
     config.check()?;
-    let drain = config.drain;
+    destruction::refuse(&config.data_dir)?;
+    let (drain, data_dir) = (config.drain, config.data_dir.clone());
     let part = Part::open(config, &listeners).await?;
     let consensus = Arc::clone(&part.consensus);
     let registry = Arc::clone(&part.registry);
@@ -81,6 +86,7 @@ pub async fn run_on(
         ended = &mut clients => Err(service_ended("the API server", ended)),
         ended = &mut nodes => Err(service_ended("the server for nodes", ended)),
         reason = consensus.keep_running() => Err(CoordinatorError::Raft(reason)),
+        () = destruction::told(&consensus, &data_dir) => Ok(()),
         Some(ended) = background.join_next() => Err(service_ended("a background task", ended)),
     };
     consensus.hand_over().await;
@@ -139,7 +145,6 @@ impl Part {
         let ca = store.load_ca()?.ok_or_else(no_ca)?;
         let tls = NodeTls::new(&identity)?;
         tls.revoke(store.trust()?.revoked);
-        let authority = Authority::new(store.clone(), ca, config.certificate_validity);
         let own_endpoint = CoordinatorEndpoint {
             level: config.log_level,
             ..CoordinatorEndpoint::new(
@@ -158,6 +163,8 @@ impl Part {
         })
         .await?;
         let consensus = Arc::new(consensus);
+        let (validity, states) = (config.certificate_validity, consensus.watch_state());
+        let authority = Authority::new(store.clone(), ca, validity, states);
         let counter = Counter::open(Arc::clone(&consensus), &config.data_dir)?;
         let (events, received) = mpsc::channel(EVENTS_MAX);
         let (view, _) = watch::channel(Arc::new(LiveView::default()));
@@ -208,6 +215,7 @@ impl Part {
             origin: self.origin,
             authority: Arc::clone(&self.authority),
             tls: self.tls.clone(),
+            log: self.config.log.clone(),
         };
         let keys = match config.api_listen.ip().is_loopback() && !config.require_keys {
             true => KeyPolicy::Open,
@@ -243,6 +251,8 @@ impl Part {
             timing: self.config.reconciler.clone(),
         };
         let counter = Arc::clone(&self.counter);
+        let log = self.config.log.clone();
+        let questions = QuestionService { consensus: Arc::clone(&consensus), log };
         let limits = LimitsService { consensus: Arc::clone(&consensus), counter };
         let raft = RaftServer::new(RaftService { consensus });
         let raft = raft
@@ -257,6 +267,9 @@ impl Part {
             .add_service(ControlServer::new(attach).max_decoding_message_size(ENVELOPE_BYTES_MAX))
             .add_service(IdentityServer::new(identity).max_decoding_message_size(JOIN_BYTES_MAX))
             .add_service(LimitsServer::new(limits).max_decoding_message_size(LEASE_BYTES_MAX))
+            .add_service(
+                QuestionsServer::new(questions).max_decoding_message_size(QUESTION_BYTES_MAX),
+            )
             .add_service(raft)
             .serve_with_incoming_shutdown(incoming, async move {
                 let _ = leaving.wait_for(|leaving| *leaving).await;

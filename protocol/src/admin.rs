@@ -23,6 +23,7 @@ mod models;
 mod nodes;
 mod operations;
 mod plan;
+mod settings;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -41,10 +42,12 @@ pub use self::keys::{
 };
 pub use self::models::{ImportModel, ModelView};
 pub use self::nodes::{
-    DrainEffect, DrainMove, DrainNode, LabelNode, NodeState, NodeView, OnNoFit, ShardView,
+    DrainEffect, DrainMove, DrainNode, LabelNode, NodeCheck, NodeLog, NodeState, NodeView, OnNoFit,
+    ShardView,
 };
 pub use self::operations::{OperationState, OperationView};
 pub use self::plan::{PlanRequest, PlanView, PlannedRank, PlannedStage};
+pub use self::settings::{ClusterDestroyed, DestroyCluster, SettingView, UpdateSettings};
 
 /// Version of the JSON contract; new fields are only added.
 pub const API_VERSION: &str = "trireme/v1";

@@ -9,13 +9,14 @@ use utoipa::ToSchema;
 use crate::identity::{CaFingerprint, CertificateFacts, SealingPublic};
 use crate::ids::{Digest, NodeId};
 use crate::node_profile::{LinkProfile, NodeProfile};
+use crate::questions::{Answer, Question};
 use crate::shard::{DesiredShards, ReplicaLoad, ShardStatus};
 
 /// Worker to coordinator. The first message of a stream is `Register`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum WorkerMessage {
-    Register(Registration),
+    Register(Box<Registration>),
     Heartbeat(Heartbeat),
     /// Progress and end of a command, by its operation id.
     Progress {
@@ -25,6 +26,11 @@ pub enum WorkerMessage {
     Link {
         peer: NodeId,
         link: LinkProfile,
+    },
+    /// Over the stream that the question came on.
+    Answer {
+        id: u64,
+        answer: Answer,
     },
 }
 
@@ -42,6 +48,9 @@ pub struct Registration {
     pub instance: String,
     #[serde(default)]
     pub certificate: Option<CertificateFacts>,
+    /// It answers `Ask`, and passes over messages that it does not know.
+    #[serde(default)]
+    pub answers: bool,
 }
 
 /// Sent at the interval that `Welcome` names, and at once when a shard changes state.
@@ -131,6 +140,11 @@ pub enum CoordinatorMessage {
     },
     /// Only to workers that register with an `instance`: others do not know it.
     Trust(Trust),
+    /// Only to workers that say they answer. The number is the sender's own.
+    Ask {
+        id: u64,
+        question: Question,
+    },
 }
 
 /// Whom to let in from now on.

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Taken when a worker starts; fields that a system does not tell stay at their defaults.
+/// Taken when a worker starts, or is asked; fields that a system does not tell stay at their
+/// defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct HostFacts {
@@ -16,6 +17,9 @@ pub struct HostFacts {
     /// Of the file system that holds the data directory.
     pub disk: Option<DiskFacts>,
     pub memory_available_bytes: u64,
+    /// By one thread; only where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_copy_bytes_per_second: Option<f64>,
     /// As the operator set it.
     pub memory_limit_bytes: Option<u64>,
     pub gpus: GpuFinding,

@@ -125,6 +125,7 @@ impl NodeProfile {
         self.links.values_mut().for_each(LinkProfile::settle);
         let host = &mut self.host;
         host.clock_ahead_seconds.iter_mut().for_each(settle);
+        host.memory_copy_bytes_per_second.iter_mut().for_each(settle);
         if let Some(disk) = &mut host.disk {
             let measured = [&mut disk.write_bytes_per_second, &mut disk.sync_seconds];
             measured.into_iter().flatten().for_each(settle);

@@ -27,3 +27,44 @@ impl Envelope {
             .map_err(|e| ProtocolError::Malformed { what, reason: e.to_string() })
     }
 }
+
+/// Reads the messages of a stream, and passes over those that only a newer version knows; it warns
+/// of the first.
+#[derive(Debug, Default)]
+pub struct MessageReader {
+    warned: bool,
+}
+
+impl MessageReader {
+    pub fn read<T: DeserializeOwned>(
+        &mut self,
+        what: &'static str,
+        envelope: &Envelope,
+    ) -> Option<T> {
+        let read = envelope.unpack(what);
+        if let Err(error) = &read
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            tracing::warn!(%error, "passed over a message that this version does not know");
+        }
+        read.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::CoordinatorMessage;
+
+    #[test]
+    fn what_only_a_newer_version_knows_is_passed_over() {
+        let mut reader = MessageReader::default();
+        let mut read = |text: &str| {
+            let envelope = Envelope { payload: text.as_bytes().to_vec() };
+            reader.read::<CoordinatorMessage>("CoordinatorMessage", &envelope)
+        };
+        assert_eq!(read(r#"{"type":"of_a_later_version","things":[1]}"#), None);
+        assert_eq!(read(r#"{"type":"ask","id":1,"question":{"type":"of_a_later_version"}}"#), None);
+        assert_eq!(read(r#"{"type":"removed"}"#), Some(CoordinatorMessage::Removed));
+    }
+}

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tests::process::{Cluster, ClusterOptions};
 
 /// Parameters of paths, and what they are in this cluster.
-const PARAMETERS: [(&str, &str); 3] = [("node", "n1"), ("model", "demo"), ("id", "OPERATION")];
+const PARAMETERS: [(&str, &str); 4] =
+    [("node", "n1"), ("model", "demo"), ("id", "OPERATION"), ("key", "bot")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_answered_is_what_the_document_says() {
@@ -14,6 +15,8 @@ async fn what_is_answered_is_what_the_document_says() {
     let again = json!({ "name": "twin", "path": demo(), "node": "n1" });
     let operation = api.post("/admin/v1/models", again).await.expect("starts");
     let operation = operation["id"].as_str().expect("an id").to_owned();
+    let bot = json!({ "name": "bot", "role": "user" });
+    api.post("/admin/v1/keys", bot).await.expect("a key");
     let document = api.get("/admin/v1/openapi.json").await.expect("a document");
     let mut checked = 0;
     for (path, item) in document["paths"].as_object().expect("paths") {
@@ -30,7 +33,7 @@ async fn what_is_answered_is_what_the_document_says() {
     for (path, body) in [
         ("/admin/v1/plan", json!({ "model": "demo" })),
         ("/admin/v1/join-tokens", json!({ "role": "worker", "ttlSeconds": 60, "uses": 1 })),
-        ("/admin/v1/keys", json!({ "name": "bot", "role": "user" })),
+        ("/admin/v1/keys", json!({ "name": "ci", "role": "user" })),
     ] {
         let found = api.post(path, body.clone()).await.unwrap_or_else(|f| panic!("{path}: {f:?}"));
         let operation = &document["paths"][path]["post"];

@@ -11,7 +11,7 @@ type Case<'a> = (&'a [&'a str], i32);
 
 const NOBODY: &str = "http://127.0.0.1:1";
 
-const CASES: [Case<'_>; 37] = [
+const CASES: [Case<'_>; 41] = [
     (&["cluster", "status"], 0),
     (&["node", "ls"], 0),
     (&["model", "ls", "-o", "json"], 0),
@@ -19,6 +19,8 @@ const CASES: [Case<'_>; 37] = [
     (&["keys", "create", "bot"], 0),
     (&["keys", "ls", "-o", "yaml"], 0),
     (&["chat", "demo", "-m", "Hello"], 0),
+    (&["node", "logs", "n1"], 0),
+    (&["node", "exec-check", "n1"], 0),
     (&["context", "ls"], 0),
     (&["config", "show"], 0),
     (&["version", "--all-nodes"], 0),
@@ -32,6 +34,8 @@ const CASES: [Case<'_>; 37] = [
     (&["cluster", "join-token", "--ttl", "0"], 2),
     (&["context", "add", "lab", "--api", "lab"], 2),
     (&["node", "describe", "nobody"], 3),
+    (&["node", "logs", "nobody"], 3),
+    (&["node", "exec-check", "nobody"], 3),
     (&["node", "rm", "nobody", "--yes"], 3),
     (&["model", "describe", "nothing"], 3),
     (&["model", "undeploy", "nothing", "--yes"], 3),

@@ -12,25 +12,45 @@ use serde_json::Value;
 use tests::process::{Cluster, ClusterOptions, Leaf, binary, leaves, repository_file};
 
 /// Beginnings of examples, and why these are not run here.
-const SKIPPED: [(&str, &str); 4] = [
+const SKIPPED: &[(&str, &str)] = &[
     ("trireme up", "it stays up; up.rs runs it with --once"),
     ("trireme coordinator", "it stays up; the cluster of this test runs one"),
     ("trireme cluster ca finish", "refused here, where nodes join that are never started"),
+    ("trireme cluster config edit", "an editor needs a terminal; settings.rs sees it refused"),
+    ("EDITOR=nano trireme cluster config edit", "an editor needs a terminal"),
+    ("trireme cluster destroy --yes", "the cluster of this test is needed; settings.rs does it"),
     ("trireme worker", "it stays up; the cluster of this test runs four"),
+    (
+        "trireme cluster members rm c3 --yes",
+        "the only coordinator stays; group_of_five.rs has more",
+    ),
+    ("trireme cluster snapshot restore", "it needs the recovery key; snapshots.rs restores one"),
+    ("trireme op cancel 01JDB3... --yes", "nothing runs here; drains.rs cancels a drain"),
+    ("trireme doctor", "what it finds depends on the machine; doctor.rs runs it"),
+];
+
+/// Examples that go on until they are stopped: here after two seconds.
+const FOLLOWING: &[&str] = &[
+    "trireme cluster events",
+    "trireme model events demo --follow",
+    "trireme audit tail",
+    "trireme audit tail -o jsonl",
 ];
 
 /// What has to be there before an example, by its beginning; in order, all that match are run.
-const BEFORE: [(&str, &str); 6] = [
+const BEFORE: &[(&str, &str)] = &[
     ("trireme context", "trireme context add lab --api http://127.0.0.1:9"),
     ("trireme context use", "trireme context add local --api http://127.0.0.1:9"),
     ("trireme model deploy", "trireme model undeploy demo --yes || true"),
     ("trireme model deploy", "trireme model undeploy llama --yes || true"),
     ("trireme cluster ca rotate", "trireme cluster ca finish --force || true"),
     ("trireme model undeploy", "trireme model deploy demo || true"),
+    ("trireme audit verify", "trireme audit export > audit.jsonl"),
+    ("trireme cluster snapshot inspect", "trireme cluster snapshot save lab.trireme"),
 ];
 
 /// What stands in an example, and what stands for it here. `TOKEN` is a fresh join token.
-const SUBSTITUTED: [(&str, &str); 8] = [
+const SUBSTITUTED: &[(&str, &str)] = &[
     ("trj1....@10.0.0.11:7443", "TOKEN"),
     ("--name b2", "--name b9"),
     ("/models/", "./"),
@@ -39,6 +59,10 @@ const SUBSTITUTED: [(&str, &str); 8] = [
     ("--context-length 8192", "--context-length 1024"),
     ("10.0.0.11", "127.0.0.1"),
     ("1f3a5b7c", "$(trireme cluster join-token ls -o name | head -n 1)"),
+    ("01JDB3...", "$(trireme op ls -o name | head -n 1)"),
+    ("promote c4", "promote c1"),
+    ("promote 7f3c91d2", "promote $(trireme cluster members ls -o name | head -n 1)"),
+    ("/backup/", "./"),
     // Here are several workers that may have the file.
     ("llama-3.3-70b-q4_k_m.gguf", "llama-3.3-70b-q4_k_m.gguf --node b2"),
 ];
@@ -74,7 +98,7 @@ impl Shell<'_> {
     /// The line as it can be run here.
     fn here(&self, example: &str) -> String {
         let mut line = example.to_owned();
-        for (named, here) in SUBSTITUTED {
+        for (named, here) in SUBSTITUTED.iter().copied() {
             line = line.replace(named, here);
         }
         line.replace("TOKEN", &self.token)
@@ -144,6 +168,11 @@ fn try_out(shell: &Shell<'_>, leaf: &Leaf, example: &str, index: usize, schema: 
         assert!(output.status.success(), "before {example}: {before}\n{}", both(&output));
     }
     let mut line = shell.here(example);
+    if FOLLOWING.contains(&example) {
+        let output = shell.run(&format!("timeout 2 {line}"));
+        assert_eq!(output.status.code(), Some(124), "{line} ends\n{}", both(&output));
+        return assert!(!output.stdout.is_empty(), "{line} shows nothing\n{}", both(&output));
+    }
     let as_json = schema.is_some() && index > 0 && !line.contains(" -o ") && !line.contains('>');
     if as_json {
         line = match line.split_once(" -- ") {
@@ -158,6 +187,10 @@ fn try_out(shell: &Shell<'_>, leaf: &Leaf, example: &str, index: usize, schema: 
     assert!(!both(&output).contains('\u{1b}'), "{line}: no colours in a pipe\n{}", both(&output));
     if expected == 2 {
         assert!(both(&output).contains(" --yes"), "{line}: how to run it\n{}", both(&output));
+    } else if line.contains("-o jsonl") {
+        for text in String::from_utf8_lossy(&output.stdout).lines() {
+            serde_json::from_str::<Value>(text).unwrap_or_else(|e| panic!("{line}: {e}: {text}"));
+        }
     } else if let Some(schema) = schema.filter(|_| line.contains("-o json")) {
         let printed: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|e| panic!("{line}: {e}\n{}", both(&output)));

@@ -185,7 +185,7 @@ impl Lab {
         if self.coordinators.is_empty() {
             let init = ["cluster", "init", "--name", "lab", "--node-name", &name];
             let output = self.trireme(&host, &[&init[..], &addresses].concat());
-            let key = output.lines().find(|line| line.starts_with("trk-"));
+            let key = output.lines().find(|line| line.starts_with("sk-"));
             self.key = key.expect("the admin key").to_owned();
         } else {
             self.join(&host, &name, "coordinator", &addresses).await;

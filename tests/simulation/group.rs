@@ -15,6 +15,7 @@ const SEEDS_PLANTED: u64 = 300;
 
 /// `TRIREME_SEED=n` plays that one only, and tells its history.
 #[test]
+#[allow(clippy::print_stdout, reason = "a replayed seed tells its history")]
 fn the_group_keeps_its_promises_on_every_seed() {
     if let Some(seed) = seeds::chosen() {
         let told = group::run(seed, Sabotage::None, true);
@@ -83,6 +84,7 @@ fn an_epoch_that_nobody_checks_is_noticed() {
 }
 
 /// The first seed on which it shows must show it as one of `signs`.
+#[allow(clippy::print_stdout, reason = "the seed is worth knowing")]
 fn assert_noticed(sabotage: Sabotage, signs: &[&str]) {
     let noticed = (0..SEEDS_PLANTED)
         .find_map(|seed| group::run(seed, sabotage, false).err().map(|why| (seed, why)));

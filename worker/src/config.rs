@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::control::CoordinatorAddress;
+use protocol::log_ring::LogRing;
 use tokio::sync::watch;
 
 use crate::device_choice::DeviceChoice;
@@ -44,6 +45,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Gets a line on how the worker stands after each lap of its loop; the first once it serves.
     pub pulse: watch::Sender<String>,
+    /// The newest lines of this process's log, for coordinators that ask.
+    pub log: LogRing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +96,7 @@ impl Config {
             metrics: None,
             timeouts: Timeouts::default(),
             pulse: watch::Sender::default(),
+            log: LogRing::default(),
         }
     }
 

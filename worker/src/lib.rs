@@ -24,5 +24,5 @@ pub mod weight_store;
 pub use config::{Config, Timeouts};
 pub use device_choice::DeviceChoice;
 pub use error::WorkerError;
-pub use probe::host_facts;
+pub use probe::{host_facts, measure_disk};
 pub use start::{Stopping, Worker, run};

@@ -14,7 +14,7 @@ use sysinfo::Networks;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
-use crate::control_link::{ControlLink, Snapshot};
+use crate::control_link::{Answering, ControlLink, Snapshot};
 use crate::data_plane::{self, PeerPool, Services};
 use crate::device::Device;
 use crate::driver::{Driver, OUTCOMES_MAX, Parts};
@@ -83,12 +83,22 @@ impl Worker {
             shards: Vec::new(),
             instance: format!("{:032x}", rand::random::<u128>()),
             certificate: None,
+            answers: true,
         };
         let peers = Arc::clone(&context.peers);
         let snapshot = Snapshot::new(registration.clone());
         let (certificate, certificates) = watch::channel(own.identity.certificate().ok());
         let (tls, timeouts) = (own.tls.clone(), &config.timeouts);
-        let link = ControlLink::start(tls, peers, timeouts, coordinators, snapshot, certificates)?;
+        let answering = Answering::new(&config);
+        let link = ControlLink::start(
+            tls,
+            peers,
+            timeouts,
+            coordinators,
+            snapshot,
+            certificates,
+            answering,
+        )?;
         let (identity, peers) = (own.store.clone(), Arc::clone(&context.peers));
         let trust = own.keep(link.coordinators(), peers, certificate, timeouts.dial);
         tokio::spawn(data_plane::keep_connected(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{MembersCommand, SnapshotCommand};
+use super::{Destroy, MembersCommand, SettingsCommand, SnapshotCommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
@@ -30,12 +30,19 @@ pub(crate) enum ClusterCommand {
     /// The CA that signs all certificates, and its change to the next.
     #[command(subcommand)]
     Ca(CaCommand),
-    /// The coordinators: list them, let one vote, remove one.
-    ///
-    /// Adding one is joining: `trireme cluster join-token --role coordinator`, then `trireme node
-    /// join --role coordinator` on its machine.
+    /// The coordinators: list them, add one, let one vote, remove one.
     #[command(subcommand)]
     Members(MembersCommand),
+    /// Settings that every coordinator obeys, at once and without a restart.
+    #[command(subcommand)]
+    Config(SettingsCommand),
+    /// End the cluster: models, keys and members are gone for good.
+    #[command(after_help = "Examples:\n  trireme cluster destroy\n  \
+                      trireme cluster destroy --dry-run\n  \
+                      trireme cluster destroy --yes --name lab\n\n\
+                      Weights stay on the disks of the workers. A coordinator that is off hears\n\
+                      nothing of it: empty its data directory.")]
+    Destroy(Destroy),
     /// What happens in the cluster: nodes, deployments, leadership, keys, operations.
     #[command(after_help = "Examples:\n  trireme cluster events\n  \
                       trireme cluster events --from 0 --no-follow -o jsonl")]
@@ -48,9 +55,16 @@ pub(crate) struct JoinToken {
     pub command: Option<JoinTokenCommand>,
     #[arg(long, value_enum, default_value_t = RoleArg::Worker)]
     pub role: RoleArg,
-    /// Seconds until it expires; 30 days at most.
-    #[arg(long, default_value_t = 3600)]
-    pub ttl: u64,
+    #[command(flatten)]
+    pub token: NewToken,
+}
+
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct NewToken {
+    /// Seconds until it expires, 30 days at most. Without it, the setting join_token_ttl (an hour).
+    #[arg(long, value_name = "SECONDS")]
+    pub ttl: Option<u64>,
     /// Machines that may join with it.
     #[arg(long, default_value_t = 5)]
     pub uses: u32,
@@ -67,10 +81,13 @@ pub(crate) enum JoinTokenCommand {
     Ls,
     /// Take a token back: it lets nobody in any more.
     #[command(after_help = "Examples:\n  trireme cluster join-token rm 1f3a5b7c\n  \
-                            trireme cluster join-token rm 1f3a5b7c -o json")]
+                            trireme cluster join-token rm 1f3a5b7c --yes")]
     Rm {
         /// As listed.
         id: String,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
     },
 }
 

@@ -24,9 +24,8 @@ pub(crate) enum KeysCommand {
     )]
     Ls,
     /// Everything about one key but its text.
-    #[command(
-        after_help = "Examples:\n  trireme keys describe ci-bot\n  trireme keys describe ci-bot -o json"
-    )]
+    #[command(after_help = "Examples:\n  trireme keys describe ci-bot\n  \
+                      trireme keys describe ci-bot -o json")]
     Describe { name: String },
     /// Change what a key may do; what is not named stays, 0 takes a limit away.
     #[command(after_help = "Examples:\n  trireme keys update ci-bot --rpm 120\n  \

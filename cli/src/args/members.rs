@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use super::NewToken;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum MembersCommand {
     /// Who votes, who is behind, who is silent.
@@ -10,6 +12,13 @@ pub(crate) enum MembersCommand {
         after_help = "Examples:\n  trireme cluster members ls\n  trireme cluster members ls -o json"
     )]
     Ls,
+    /// Make a token for another coordinator, and say what to run on its machine.
+    #[command(after_help = "Examples:\n  trireme cluster members add\n  \
+                            trireme cluster members add --uses 2 --ttl 3600")]
+    Add {
+        #[command(flatten)]
+        token: NewToken,
+    },
     /// Let a coordinator vote that stands by, if need be in another's place.
     ///
     /// One, three or five vote, by themselves in the order in which they joined. With two or four

@@ -44,6 +44,16 @@ pub(crate) enum NodeCommand {
     #[command(after_help = "Examples:\n  trireme node label b2 rack=3 gpu=4090\n  \
                       trireme node label b2 rack-")]
     Label { node: String, labels: Vec<String> },
+    /// The newest lines of a node's log, as far as its process keeps them.
+    #[command(after_help = "Examples:\n  trireme node logs b2\n  \
+                            trireme node logs b2 --last 20")]
+    Logs(NodeLogs),
+    /// Have a worker look at its machine anew, and say what is wrong there.
+    #[command(after_help = "Examples:\n  trireme node exec-check b2\n  \
+                            trireme node exec-check b2 -o json\n\n\
+                            Its disk and memory are measured for about a second. Exits with 1 when \
+                            a check fails.")]
+    ExecCheck { node: String },
     /// Remove a node from the cluster; what it held is planned anew.
     #[command(
         visible_alias = "remove",
@@ -63,14 +73,26 @@ pub(crate) enum NodeCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct NodeLogs {
+    pub node: String,
+    /// How many lines, counted from the newest.
+    #[arg(long, default_value_t = 100)]
+    pub last: u32,
+    /// Go on with new lines until Ctrl-C.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct NodeDrain {
     pub node: String,
     /// What to do where a model fits nowhere else: leave all as it is, or stop the model.
     #[arg(long, value_enum, default_value_t = OnNoFitArg::Abort)]
     pub on_no_fit: OnNoFitArg,
-    /// Seconds that it may take; then it fails, and what has moved stays there.
-    #[arg(long, default_value_t = 600)]
-    pub timeout: u64,
+    /// Seconds that it may take; then it fails, and what has moved stays there. Without it, the
+    /// setting drain_timeout (ten minutes).
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
     /// Print the operation's id and return at once.
     #[arg(long)]
     pub no_wait: bool,

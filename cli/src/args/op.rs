@@ -12,6 +12,10 @@ pub(crate) enum OpCommand {
         after_help = "Examples:\n  trireme op ls\n  trireme op ls -o json"
     )]
     Ls,
+    /// Everything about one operation.
+    #[command(after_help = "Examples:\n  trireme op describe 01JDB3...\n  \
+                      trireme op describe 01JDB3... -o json")]
+    Describe { id: String },
     /// Follow an operation to its end; any coordinator will do.
     #[command(after_help = "Examples:\n  trireme op wait 01JDB3...\n  \
                       trireme op wait 01JDB3... --timeout 60")]

@@ -34,8 +34,9 @@ pub(crate) struct Coordinator {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true")]
     pub require_keys: bool,
-    /// How long the certificates that this coordinator signs are valid, in seconds. Without it, a
-    /// year. Nodes renew theirs when two thirds are over.
+    /// How long the certificates that this coordinator signs are valid, in seconds. Without it, the
+    /// cluster's setting certificate_validity (a year). Nodes renew theirs when two thirds are
+    /// over.
     #[arg(long, value_name = "SECONDS")]
     pub certificate_validity: Option<u64>,
     /// Stop when standard input ends: for a parent that must not leave processes behind.

@@ -1,14 +1,11 @@
-//! `trireme cluster`: init, status, join-token.
+//! `trireme cluster`: init, status, and what has a file of its own.
 
-use protocol::admin::{ClusterStatus, JoinTokenCreated, JoinTokenView, List, NewJoinToken};
+use protocol::admin::ClusterStatus;
 use protocol::control::Role;
 
-use super::ca;
-use super::events;
-use super::members;
 use super::node::default_name;
-use super::snapshot;
-use crate::args::{ClusterCommand, ClusterInit, Global, JoinToken, JoinTokenCommand, RoleArg};
+use super::{ca, destroy, events, join_token, members, settings, snapshot};
+use crate::args::{ClusterCommand, ClusterInit, Global, RoleArg};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -31,42 +28,18 @@ pub(crate) async fn run(
             output.describe("Cluster", &status)
         }
         ClusterCommand::Snapshot(command) => snapshot::run(command, global, output).await,
-        ClusterCommand::JoinToken(args) => join_token(args, global, output).await,
+        ClusterCommand::JoinToken(args) => {
+            join_token::run(args, &Client::new(global)?, output).await
+        }
+        ClusterCommand::Config(command) => {
+            settings::run(command, &Client::new(global)?, output).await
+        }
+        ClusterCommand::Destroy(args) => destroy::run(&args, &Client::new(global)?, output).await,
         ClusterCommand::Ca(command) => ca::run(command, global, output).await,
         ClusterCommand::Members(command) => members::run(command, global, output).await,
         ClusterCommand::Events(args) => {
             let client = Client::new(global)?;
             events::show(&client, output, args.from, None, !args.no_follow).await
-        }
-    }
-}
-
-async fn join_token(args: JoinToken, global: &Global, output: &Output) -> Result<(), CliError> {
-    const PATH: &str = "/admin/v1/join-tokens";
-    let client = Client::new(global)?;
-    match args.command {
-        Some(JoinTokenCommand::Ls) => {
-            let tokens: List<JoinTokenView> = client.get(PATH).await?;
-            output.list(&tokens)
-        }
-        Some(JoinTokenCommand::Rm { id }) => {
-            let token: JoinTokenView = client.delete(&format!("{PATH}/{id}")).await?;
-            output.note(&format!("join token {} {}", token.id, token.state));
-            Ok(())
-        }
-        None => {
-            let (role, ttl_seconds) = (args.role.resolve(), args.ttl);
-            let body = NewJoinToken { role, ttl_seconds, uses: args.uses, rotate: args.rotate };
-            let created: JoinTokenCreated = client.post(PATH, &body).await?;
-            if !output.for_people() {
-                return output.describe("JoinToken", &created);
-            }
-            output.text(&created.token);
-            let (uses, until) = (args.uses, &created.expires_at);
-            output.note(&format!("{uses} uses, until {until}. On each machine:"));
-            let role = args.role.name();
-            output.note(&format!("  trireme node join --role {role} {}", created.token));
-            Ok(())
         }
     }
 }
@@ -142,9 +115,5 @@ impl RoleArg {
             Self::Worker => Role::Worker,
             Self::Coordinator => Role::Coordinator,
         }
-    }
-
-    fn name(self) -> &'static str {
-        self.resolve().name()
     }
 }

@@ -12,6 +12,8 @@ use crate::output::{Output, bytes};
 
 /// The server ends the drain at its timeout; the wait gives it this long to say so.
 const WAIT_SLACK: u64 = 30;
+/// No drain may take longer, whatever the cluster's setting.
+const TIMEOUT_MAX: u64 = 86_400;
 
 pub(crate) async fn cordon(
     node: &str,
@@ -44,7 +46,7 @@ pub(crate) async fn drain(
     };
     let body = DrainNode { on_no_fit, timeout_seconds: timeout };
     let started: OperationView = client.post(&path, &body).await?;
-    let wait = Wait { no_wait, timeout: timeout + WAIT_SLACK };
+    let wait = Wait { no_wait, timeout: timeout.unwrap_or(TIMEOUT_MAX) + WAIT_SLACK };
     let done = operation::follow(client, output, &wait, started).await?;
     if !no_wait {
         output

@@ -29,16 +29,25 @@ impl Effect {
         output: &Output,
     ) -> Result<bool, CliError> {
         if !dry_run {
-            confirm(&self.effects.join("; "), yes)?;
+            confirm(&self.sentence(), yes)?;
             return Ok(true);
         }
-        if output.for_people() {
-            self.effects.iter().for_each(|effect| output.text(effect));
-            output.note("nothing was changed");
-        } else {
-            output.describe("Effect", self)?;
-        }
+        self.tell(output)?;
         Ok(false)
+    }
+
+    /// What a dry run shows.
+    pub(crate) fn tell(&self, output: &Output) -> Result<(), CliError> {
+        if !output.for_people() {
+            return output.describe("Effect", self);
+        }
+        self.effects.iter().for_each(|effect| output.text(effect));
+        output.note("nothing was changed");
+        Ok(())
+    }
+
+    pub(crate) fn sentence(&self) -> String {
+        self.effects.join("; ")
     }
 
     pub(crate) async fn of_undeploy(client: &Client, model: &str) -> Result<Self, CliError> {

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn keep_alives_are_no_events_and_names_travel_safely() {
         assert_eq!(event_of(": keep-alive\n\n"), None);
-        let frame = "event: node\nid: 7\ndata: {\"index\":7,\"at\":\"t\",\"kind\":\"node\",\
+        let frame = "event: node\nid: 7\ndata: {\"index\":7,\"at\":\"t\",\"topic\":\"node\",\
                      \"subject\":\"b2\",\"text\":\"lost\"}\n\n";
         let event = event_of(frame).expect("an event");
         assert_eq!((event.index, event.subject.as_str()), (Some(7), "b2"));

@@ -1,8 +1,9 @@
-//! `trireme cluster members`: ls, promote, rm.
+//! `trireme cluster members`: ls, add, promote, rm.
 
 use protocol::admin::{CoordinatorPart, CoordinatorView, List, OperationView};
+use protocol::control::Role;
 
-use super::confirm;
+use super::{confirm, join_token};
 use crate::args::{Global, MembersCommand};
 use crate::client::Client;
 use crate::error::CliError;
@@ -19,6 +20,9 @@ pub(crate) async fn run(
         MembersCommand::Ls => {
             let members: List<CoordinatorView> = Client::new(global)?.get(PATH).await?;
             output.list(&members)
+        }
+        MembersCommand::Add { token } => {
+            join_token::make(Role::Coordinator, &token, &Client::new(global)?, output).await
         }
         MembersCommand::Promote { node } => {
             let path = format!("{PATH}/{node}/vote");

@@ -7,19 +7,23 @@ mod cluster;
 pub(crate) mod config;
 pub(crate) mod context;
 mod coordinator;
+mod destroy;
 pub(crate) mod doctor;
 mod duty;
 pub(crate) mod effect;
 mod events;
 mod generate;
 pub(crate) mod inspect;
+mod join_token;
 mod keys;
+mod logs;
 mod members;
 mod model;
 pub(crate) mod node;
 mod op;
 mod operation;
 pub(crate) mod plan;
+mod settings;
 mod snapshot;
 pub(crate) mod up;
 pub(crate) mod version;
@@ -27,17 +31,19 @@ mod worker;
 
 use std::io::IsTerminal;
 
+use protocol::log_ring::LogRing;
+
 use crate::args::{Cli, Command};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
 
-pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn run(cli: Cli, output: &Output, log: LogRing) -> Result<(), CliError> {
     let client = || Client::new(&cli.global);
     match cli.command {
         Command::Up(args) => up::run(args, output).await,
-        Command::Coordinator(args) => coordinator::run(args).await,
-        Command::Worker(args) => worker::run(args).await,
+        Command::Coordinator(args) => coordinator::run(args, log).await,
+        Command::Worker(args) => worker::run(args, log).await,
         Command::Cluster(command) => cluster::run(command, &cli.global, output).await,
         Command::Node(command) => node::run(command, &cli.global, output).await,
         Command::Model(command) => model::run(command, &client()?, output).await,
@@ -76,12 +82,12 @@ pub(crate) fn confirm(effect: &str, yes: bool) -> Result<(), CliError> {
 }
 
 /// The running command as a shell takes it.
-fn this_command() -> String {
+pub(crate) fn this_command() -> String {
     let words = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
     std::iter::once("trireme".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

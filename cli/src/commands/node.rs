@@ -1,11 +1,11 @@
-//! `trireme node`: join, ls, describe, rm; the rest of it in `duty`.
+//! `trireme node`: join, ls, describe, rm; the rest of it in `duty`, `logs` and `doctor`.
 
 use protocol::admin::{List, NodeView, OperationView};
 use protocol::control::{CoordinatorEndpoint, Role};
 use worker::join::JoinError;
 
 use super::effect::Effect;
-use super::{duty, operation};
+use super::{doctor, duty, logs, operation};
 use crate::args::{Global, NodeCommand, NodeJoin};
 use crate::client::Client;
 use crate::error::{CliError, Exit};
@@ -44,6 +44,8 @@ pub(crate) async fn run(
         NodeCommand::Label { node, labels } => {
             duty::label(&node, &labels, &Client::new(global)?, output).await
         }
+        NodeCommand::Logs(args) => logs::run(args, &Client::new(global)?, output).await,
+        NodeCommand::ExecCheck { node } => doctor::exec_check(&node, global, output).await,
         NodeCommand::Rm { node, wait, yes, dry_run } => {
             let client = Client::new(global)?;
             if !Effect::of_node_rm(&client, &node).await?.agreed(dry_run, yes, output)? {
@@ -89,7 +91,9 @@ fn refused(error: JoinError) -> CliError {
         JoinError::OtherRole { .. } | JoinError::OtherMembership { .. } => {
             (Exit::Precondition, "name another --data-dir")
         }
-        JoinError::Refused { .. } => (Exit::Precondition, "change what the reason names"),
+        JoinError::Refused { .. } => {
+            (Exit::Precondition, "do what the reason says; another name is given with --name")
+        }
         _ => (Exit::Forbidden, NEW_TOKEN),
     };
     CliError::new(exit, "this machine could not join", error.to_string(), next)

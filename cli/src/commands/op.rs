@@ -1,4 +1,4 @@
-//! `trireme op`: ls, wait, cancel.
+//! `trireme op`: ls, describe, wait, cancel.
 
 use protocol::admin::{List, OperationView};
 
@@ -17,6 +17,10 @@ pub(crate) async fn run(
         OpCommand::Ls => {
             let operations: List<OperationView> = client.get("/admin/v1/operations").await?;
             output.list(&operations)
+        }
+        OpCommand::Describe { id } => {
+            let view: OperationView = client.get(&format!("/admin/v1/operations/{id}")).await?;
+            output.describe("Operation", &view)
         }
         OpCommand::Wait { id, wait } => {
             let started: OperationView = client.get(&format!("/admin/v1/operations/{id}")).await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use protocol::log_ring::LogRing;
 use worker::{Stopping, WorkerError};
 
 use super::node::host_name;
@@ -9,7 +10,7 @@ use crate::args::Worker;
 use crate::error::{CliError, Exit};
 use crate::{service, shutdown};
 
-pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
+pub(crate) async fn run(args: Worker, log: LogRing) -> Result<(), CliError> {
     let name = args.name.unwrap_or_else(host_name);
     let mut config = worker::Config::new(args.data_dir, name, args.listen);
     config.advertise = args.advertise.into_iter().collect();
@@ -20,6 +21,7 @@ pub(crate) async fn run(args: Worker) -> Result<(), CliError> {
     config.packed_cache_bytes = args.packed_cache.unwrap_or(0);
     config.threads = args.threads.map_or(config.threads, |threads| threads as usize);
     config.metrics = args.metrics_listen;
+    config.log = log;
     config.timeouts.leave = Duration::from_secs(args.drain_timeout);
     let stopping = shutdown::watch_for_worker(args.stop_with_stdin)?;
     let mut told = stopping.clone();

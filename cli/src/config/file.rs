@@ -71,7 +71,7 @@ fn unknown(path: &Path, key: &str, service: &Command) -> CliError {
 }
 
 /// The known name that is most alike, if any is.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = name.replace('-', "_");
     let scored = known.iter().map(|k| (distance(&name, k), *k));
     scored.min().filter(|(steps, k)| *steps <= k.len().div_ceil(3)).map(|(_, k)| k)

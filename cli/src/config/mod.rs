@@ -14,6 +14,7 @@ use crate::args::{Cli, command, named};
 use crate::error::CliError;
 
 pub(crate) use defaults::documented;
+pub(crate) use file::nearest;
 pub(crate) use in_force::{InForce, OptionView};
 
 /// Commands whose options a file may hold too.

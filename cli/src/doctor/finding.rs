@@ -50,6 +50,11 @@ impl Finding {
         Self { level, name, about: about.to_owned(), facts, fix }
     }
 
+    /// Whether it is about a node, or about a link of it.
+    pub(crate) fn concerns(&self, node: &str) -> bool {
+        self.about.split(['⇄', ' ']).any(|part| part == node)
+    }
+
     /// `FAIL net.udp_blocked  c3: 0 of 20 answered → open it`.
     pub(crate) fn line(&self) -> String {
         let level = match self.level {

@@ -233,6 +233,30 @@ impl Row for JoinTokenView {
     }
 }
 
+impl Row for SettingView {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["KEY", "VALUE", "DEFAULT", "DESCRIPTION"];
+        if wide {
+            columns.extend(["SET", "RANGE"]);
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let [value, default] = [self.value, self.default].map(|seconds| seconds.to_string());
+        let mut cells = vec![self.name.clone(), value, default, self.description.clone()];
+        if wide {
+            let is_set = if self.is_set { "yes" } else { "no" };
+            cells.extend([is_set.to_owned(), format!("{} to {}", self.min, self.max)]);
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
 impl Row for AuditRecord {
     fn columns(wide: bool) -> Vec<&'static str> {
         let mut columns = vec!["NUMBER", "WHEN", "WHO", "WHAT", "ABOUT"];

@@ -29,6 +29,7 @@ const NO_DATA: [(&str, &str); 18] = [
     ("worker", "a service: its log"),
     ("cluster init", "the admin key, shown once"),
     ("cluster join-token rm", "notes"),
+    ("cluster config edit", "the settings, after an editor that needs a terminal"),
     ("cluster members rm", "notes"),
     ("cluster snapshot save", "a file"),
     ("cluster snapshot restore", "notes"),
@@ -47,9 +48,13 @@ const NO_DATA: [(&str, &str); 18] = [
 fn of(command: &str) -> Option<Value> {
     Some(match command {
         "cluster status" => one::<ClusterStatus>("Cluster"),
-        "cluster join-token" => one::<JoinTokenCreated>("JoinToken"),
+        "cluster join-token" | "cluster members add" => one::<JoinTokenCreated>("JoinToken"),
         "cluster join-token ls" => list::<JoinTokenView>("JoinTokenList"),
         "cluster ca rotate" | "cluster ca status" | "cluster ca finish" => one::<CaStatus>("Ca"),
+        "cluster config get" | "cluster config set" => list::<SettingView>("SettingList"),
+        "cluster destroy" => {
+            any_of([one::<ClusterDestroyed>("ClusterDestroyed"), one::<Effect>("Effect")])
+        }
         "cluster members ls" => list::<CoordinatorView>("CoordinatorList"),
         "cluster members promote" => one::<CoordinatorView>("Coordinator"),
         "cluster snapshot inspect" => one::<SnapshotHeader>("Snapshot"),
@@ -58,6 +63,7 @@ fn of(command: &str) -> Option<Value> {
         "node describe" | "node cordon" | "node uncordon" | "node undrain" | "node label" => {
             one::<NodeView>("Node")
         }
+        "node logs" => one::<NodeLog>("NodeLog"),
         "node drain" => any_of([operation(), one::<DrainEffect>("DrainEffect")]),
         "node rm" => any_of([operation(), one::<Effect>("Effect")]),
         "model ls" => list::<ModelView>("ModelList"),
@@ -74,8 +80,8 @@ fn of(command: &str) -> Option<Value> {
         "audit export" | "audit tail" => whole::<AuditRecord>(reference::<AuditRecord>()),
         "audit verify" => one::<AuditCheck>("AuditCheck"),
         "op ls" => list::<OperationView>("OperationList"),
-        "op wait" | "op cancel" => operation(),
-        "doctor" => one::<DoctorReport>("DoctorReport"),
+        "op describe" | "op wait" | "op cancel" => operation(),
+        "doctor" | "node exec-check" => one::<DoctorReport>("DoctorReport"),
         "context ls" => list::<ContextView>("ContextList"),
         "config show" => list::<OptionView>("OptionList"),
         "version" => any_of([one::<Version>("Version"), list::<NodeVersion>("NodeVersionList")]),

@@ -90,6 +90,7 @@ fn nodes() -> List<NodeView> {
             cores: 8,
             devices: vec![device("a CPU")],
             links: Default::default(),
+            host: Default::default(),
         }),
         memory_used_bytes: 3 * GIB,
         shards: vec![ShardView {
@@ -253,6 +254,29 @@ fn what_is_known_here() {
         version: "0.1.0".into(),
     };
     check("node_versions", &list("NodeVersionList", vec![version]));
+}
+
+#[test]
+fn settings() {
+    let timeout = SettingView {
+        name: "failure_timeout".into(),
+        value: 2.5,
+        default: 1.0,
+        is_set: true,
+        min: 0.6,
+        max: 60.0,
+        description: "Seconds of silence after which a worker is lost".into(),
+    };
+    let validity = SettingView {
+        name: "certificate_validity".into(),
+        value: 31_536_000.0,
+        default: 31_536_000.0,
+        is_set: false,
+        min: 3600.0,
+        max: 315_360_000.0,
+        description: "Seconds that certificates are valid".into(),
+    };
+    check("settings", &list("SettingList", vec![timeout, validity]));
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<ClusterStatu
     let (state, live, raft) = (admin.state(), admin.live(), admin.consensus.status());
     let ready = live.nodes.values().filter(|n| n.state == NodeState::Ready).count();
     let deployments = state.deployments.iter();
+    let destroyed = state.destroyed.map(|at| format!("the cluster was destroyed at {at}"));
     Json(ClusterStatus {
         name: state.cluster.clone(),
         this_node: admin.consensus.own(),
@@ -35,7 +36,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<ClusterStatu
         nodes: state.workers().count() as u32,
         nodes_ready: ready as u32,
         applied_index: admin.consensus.freshness().applied_index,
-        problems: admin.consensus.problems(),
+        problems: admin.consensus.problems().into_iter().chain(destroyed).collect(),
         deployments: deployments
             .map(|(name, d)| views::deployment(&state, &live, name, d))
             .collect(),

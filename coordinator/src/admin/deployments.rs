@@ -26,7 +26,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
 /// Where a model would run and how fast; nothing is changed.
 #[utoipa::path(
     post, path = "/admin/v1/plan", tag = "deployments", request_body = PlanRequest,
-    responses((status = 200, description = "A plan, or why there is none.", body = PlanView), Failures),
+    responses(
+        (status = 200, description = "A plan, or why there is none.", body = PlanView),
+        Failures,
+    ),
 )]
 pub(super) async fn plan(
     State(admin): State<Arc<Admin>>,
@@ -49,7 +52,10 @@ pub(super) async fn plan(
 /// Plan a model, place it, serve it.
 #[utoipa::path(
     post, path = "/admin/v1/deployments", tag = "deployments", request_body = DeployModel,
-    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+    responses(
+        (status = 200, description = "Accepted; follow the operation.", body = OperationView),
+        Failures,
+    ),
 )]
 pub(super) async fn deploy(
     State(admin): State<Arc<Admin>>,
@@ -77,7 +83,10 @@ pub(super) async fn deploy(
 #[utoipa::path(
     delete, path = "/admin/v1/deployments/{*model}", tag = "deployments",
     params(("model" = String, Path, description = "Its name; it may hold slashes.")),
-    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+    responses(
+        (status = 200, description = "Accepted; follow the operation.", body = OperationView),
+        Failures,
+    ),
 )]
 pub(super) async fn undeploy(
     State(admin): State<Arc<Admin>>,

@@ -18,9 +18,9 @@ use super::asker::Asker;
 use super::error::{AdminError, Failures, body};
 use super::{Admin, operations, views};
 use crate::reconcile::placement::{self, Move};
-use crate::state::{Change, NodeChange, Refusal};
+use crate::state::{Change, NodeChange, Refusal, Setting};
 
-const TIMEOUT_SECONDS_MAX: u64 = 24 * 3600;
+const TIMEOUT_SECONDS_MAX: u64 = Setting::DrainTimeout.facts().max.as_secs();
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
@@ -105,6 +105,8 @@ pub(super) async fn drain(
     bytes: Bytes,
 ) -> Result<Json<OperationView>, AdminError> {
     let DrainNode { on_no_fit, timeout_seconds } = body(&bytes)?;
+    let set = || admin.state().settings.value(Setting::DrainTimeout).as_secs();
+    let timeout_seconds = timeout_seconds.unwrap_or_else(set);
     if !(1..=TIMEOUT_SECONDS_MAX).contains(&timeout_seconds) {
         let message =
             format!("timeoutSeconds is {timeout_seconds}, expected 1 to {TIMEOUT_SECONDS_MAX}");

@@ -14,10 +14,10 @@ use utoipa_axum::routes;
 use super::asker::Asker;
 use super::error::{AdminError, Failures, body};
 use super::{Admin, views};
-use crate::state::{self, Change, IdentityChange, Timestamp};
+use crate::state::{self, Change, IdentityChange, Setting, Timestamp};
 
 /// Longest life of a token, 30 days: one that lies about for longer is a key to the cluster.
-const TTL_SECONDS_MAX: u64 = 30 * 86_400;
+const TTL_SECONDS_MAX: u64 = Setting::JoinTokenTtl.facts().max.as_secs();
 const USES_MAX: u32 = 1000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Admin>> {
@@ -35,21 +35,23 @@ pub(super) async fn create(
     bytes: Bytes,
 ) -> Result<Json<JoinTokenCreated>, AdminError> {
     let asked: NewJoinToken = body(&bytes)?;
-    if !(1..=TTL_SECONDS_MAX).contains(&asked.ttl_seconds) {
-        let found = asked.ttl_seconds;
-        let message = format!("ttlSeconds is {found}, expected 1 to {TTL_SECONDS_MAX} (30 days)");
+    let state = admin.state();
+    let set = || state.settings.value(Setting::JoinTokenTtl).as_secs();
+    let ttl_seconds = asked.ttl_seconds.unwrap_or_else(set);
+    if !(1..=TTL_SECONDS_MAX).contains(&ttl_seconds) {
+        let message =
+            format!("ttlSeconds is {ttl_seconds}, expected 1 to {TTL_SECONDS_MAX} (30 days)");
         return Err(AdminError::invalid(message));
     }
     if !(1..=USES_MAX).contains(&asked.uses) {
         let message = format!("uses is {}, expected 1 to {USES_MAX}", asked.uses);
         return Err(AdminError::invalid(message));
     }
-    let state = admin.state();
     let addresses: Vec<_> = state.coordinators().into_iter().map(|c| c.address).take(16).collect();
     let token = JoinToken::new(admin.authority.fingerprint(), addresses)
         .map_err(|error| AdminError::precondition(error.to_string()))?;
     let hash = token.secret.hash();
-    let NewJoinToken { role, ttl_seconds, uses, rotate } = asked;
+    let NewJoinToken { role, uses, rotate, .. } = asked;
     admin.propose(&asker, Change::AddJoinToken { hash, role, ttl_seconds, uses }).await?;
     if rotate {
         let old = state.tokens.iter().filter(|(_, t)| t.role == role && !t.revoked);

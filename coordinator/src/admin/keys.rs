@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use protocol::admin::{KeyCreated, KeyView, List, NewKey, RotateKey, UpdateKey};
+use protocol::admin::{KeyCreated, KeyUsage, KeyView, List, NewKey, RotateKey, UpdateKey};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -60,9 +60,24 @@ pub(super) async fn create(
     let NewKey { name, role, limits, expires_in_seconds } = body(&bytes)?;
     let key = new_text()?;
     let (hash, prefix) = (key.hash(), key.prefix());
+    let now = wall_clock();
+    let made = KeyView {
+        name: name.clone(),
+        role,
+        prefix: prefix.clone(),
+        created_at: now.to_string(),
+        limits: limits.clone(),
+        expires_at: expires_in_seconds.map(|left| now.plus_seconds(left).to_string()),
+        old_text_until: None,
+        usage: KeyUsage::default(),
+    };
     let of = name.clone();
     let create = KeyChange::Create { name, role, hash, prefix, limits, expires_in_seconds };
     admin.propose(&asker, Change::Key(create)).await?;
+    // A copy that cannot follow, as its disk is full, still hands over what this request made.
+    if asker.request.is_none() && !admin.state().keys.contains_key(&of) {
+        return Ok(Json(KeyCreated { key: Some(key.expose().to_owned()), view: made }));
+    }
     shown_once(&admin, &of, &key)
 }
 

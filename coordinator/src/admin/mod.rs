@@ -7,6 +7,7 @@ mod ca;
 mod cluster;
 mod coordinators;
 mod deployments;
+mod destruction;
 mod duty;
 mod error;
 mod events;
@@ -17,6 +18,8 @@ mod models;
 mod nodes;
 mod openapi;
 mod operations;
+mod questions;
+mod settings;
 mod snapshot;
 mod views;
 
@@ -25,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use protocol::log_ring::LogRing;
 use protocol::transport::NodeTls;
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
@@ -45,8 +49,9 @@ pub struct Admin {
     /// Origin of the times in `view`.
     pub(crate) origin: Instant,
     pub(crate) authority: Arc<Authority>,
-    /// To give a new CA to the other coordinators.
+    /// To give a new CA to the other coordinators, or to ask them.
     pub(crate) tls: NodeTls,
+    pub(crate) log: LogRing,
 }
 
 /// The routes, with their own description at `/admin/v1/openapi.json`; who may call them is the
@@ -65,11 +70,14 @@ pub fn router(admin: Arc<Admin>) -> Router {
 fn routes() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .merge(cluster::routes())
+        .merge(settings::routes())
+        .merge(destruction::routes())
         .merge(join_tokens::routes())
         .merge(ca::routes())
         .merge(coordinators::routes())
         .merge(nodes::routes())
         .merge(duty::routes())
+        .merge(questions::routes())
         .merge(models::routes())
         .merge(deployments::routes())
         .merge(keys::routes())

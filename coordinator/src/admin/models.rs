@@ -52,7 +52,10 @@ pub(super) async fn show(
 /// Make a model on a worker's disk known to the cluster.
 #[utoipa::path(
     post, path = "/admin/v1/models", tag = "models", request_body = ImportModel,
-    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+    responses(
+        (status = 200, description = "Accepted; follow the operation.", body = OperationView),
+        Failures,
+    ),
 )]
 pub(super) async fn import(
     State(admin): State<Arc<Admin>>,

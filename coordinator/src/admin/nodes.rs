@@ -49,7 +49,10 @@ pub(super) async fn show(
 #[utoipa::path(
     delete, path = "/admin/v1/nodes/{node}", tag = "nodes",
     params(("node" = String, Path, description = "Its name or id.")),
-    responses((status = 200, description = "Accepted; follow the operation.", body = OperationView), Failures),
+    responses(
+        (status = 200, description = "Accepted; follow the operation.", body = OperationView),
+        Failures,
+    ),
 )]
 pub(super) async fn remove(
     State(admin): State<Arc<Admin>>,

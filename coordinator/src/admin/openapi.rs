@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use protocol::admin::ErrorBody;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Admin;
 
@@ -30,6 +32,10 @@ pub(super) fn document(mut described: OpenApi) -> OpenApi {
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let components = described.components.get_or_insert_with(Components::new);
     components.add_security_scheme("key", key);
+    // The derive of the errors refers to it, and does not bring it.
+    let mut errors = vec![(ErrorBody::name().into_owned(), ErrorBody::schema())];
+    ErrorBody::schemas(&mut errors);
+    components.schemas.extend(errors);
     described.security = Some(vec![SecurityRequirement::new("key", [""; 0])]);
     described
 }
@@ -62,7 +68,7 @@ mod tests {
     use super::*;
 
     /// What is only done, and says nothing more.
-    const WITHOUT_BODY: [&str; 4] = ["/cordon", "/uncordon", "/cancel", "/snapshot"];
+    const WITHOUT_BODY: [&str; 5] = ["/cordon", "/uncordon", "/cancel", "/snapshot", "/check"];
 
     fn served() -> Value {
         let (_, described) = crate::admin::routes().split_for_parts();
@@ -102,9 +108,26 @@ mod tests {
         assert!(ids.len() >= 13, "{ids:?}");
     }
 
+    fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str));
+                fields.values().for_each(|field| references(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
     #[test]
     fn every_schema_is_one_and_leads_nowhere_else() {
         let mut schema = served();
+        let document = schema.clone();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        for reference in found {
+            assert!(document.pointer(&reference[1..]).is_some(), "{reference} leads nowhere");
+        }
         let names: Vec<String> =
             schema["components"]["schemas"].as_object().expect("schemas").keys().cloned().collect();
         for name in names {

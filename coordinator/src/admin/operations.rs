@@ -65,7 +65,8 @@ pub(super) async fn show(
 pub(super) fn view(admin: &Admin, id: &str) -> Result<OperationView, AdminError> {
     let state = admin.state();
     let Some(operation) = state.operations.get(id) else {
-        return Err(AdminError::not_found(format!("there is no operation `{id}`")));
+        let message = format!("there is no operation `{id}`");
+        return Err(AdminError::not_found(message).hint("trireme op ls"));
     };
     let mut view = OperationView {
         id: id.to_owned(),

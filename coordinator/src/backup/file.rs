@@ -109,7 +109,7 @@ pub(super) fn open(file: &[u8], secret: &SealingSecret) -> Result<Opened, Coordi
 fn header(state: &State, ca: &ClusterCa, now: Timestamp, text: &str) -> SnapshotHeader {
     SnapshotHeader {
         format: FORMAT,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: protocol::VERSION.to_owned(),
         cluster: state.cluster.clone(),
         ca: ca.fingerprint().to_string(),
         generation: state.snapshots.restored.as_ref().map_or(0, |r| r.generation),

@@ -42,6 +42,11 @@ pub(crate) fn words(change: &Change, state: &State, index: u64) -> Option<EventV
             plain("key", name, format!("a key was made, for {role:?}").to_lowercase())
         }
         Change::Node(change) => node_words(change, state),
+        Change::Settings(change) => plain("cluster", &state.cluster, format!("is set: {change}")),
+        Change::DestroyCluster { cluster } => {
+            let next = "its coordinators stop, and start no more".to_owned();
+            ("cluster", cluster.clone(), "was destroyed".to_owned(), next)
+        }
         Change::StartOperation { id, kind, subject, note } => {
             plain("operation", id, format!("{} {subject}: {note}", kind.name()))
         }
@@ -57,7 +62,7 @@ pub(crate) fn words(change: &Change, state: &State, index: u64) -> Option<EventV
         Change::RecordRegistration { .. }
         | Change::RecordLink { .. }
         | Change::RecordEndpoint { .. } => return None,
-        // Changes of the cluster's own affairs: certificates, settings.
+        // Changes of the cluster's own affairs: certificates, snapshots.
         other => plain("cluster", &state.cluster, other.name()),
     };
     let kind = kind.to_owned();

@@ -8,17 +8,31 @@ use protocol::identity::ca::SignedNode;
 use protocol::identity::{
     CaFingerprint, ClusterCa, IdentityError, IdentityStore, NodeKey, SealingPublic,
 };
+use tokio::sync::watch;
+
+use crate::state::{Setting, State};
 
 pub(crate) struct Authority {
     store: IdentityStore,
-    /// Of the certificates that it signs.
-    validity: Duration,
+    /// Of the certificates that it signs; the cluster's setting when absent.
+    validity: Option<Duration>,
+    states: watch::Receiver<Arc<State>>,
     signing: RwLock<Arc<ClusterCa>>,
 }
 
 impl Authority {
-    pub(crate) fn new(store: IdentityStore, ca: ClusterCa, validity: Duration) -> Self {
-        Self { store, validity, signing: RwLock::new(Arc::new(ca)) }
+    pub(crate) fn new(
+        store: IdentityStore,
+        ca: ClusterCa,
+        validity: Option<Duration>,
+        states: watch::Receiver<Arc<State>>,
+    ) -> Self {
+        Self { store, validity, states, signing: RwLock::new(Arc::new(ca)) }
+    }
+
+    fn validity(&self) -> Duration {
+        let set = || self.states.borrow().settings.value(Setting::CertificateValidity);
+        self.validity.unwrap_or_else(set)
     }
 
     pub(crate) fn signing(&self) -> Arc<ClusterCa> {
@@ -30,7 +44,7 @@ impl Authority {
     }
 
     pub(crate) fn sign(&self, csr_pem: &str, role: Role) -> Result<SignedNode, IdentityError> {
-        self.signing().sign_node_for(csr_pem, role, self.validity)
+        self.signing().sign_node_for(csr_pem, role, self.validity())
     }
 
     /// For the API, with what vouches for it.
@@ -40,7 +54,7 @@ impl Authority {
         names: &[String],
         trusted_pem: &str,
     ) -> Result<String, IdentityError> {
-        Ok(self.signing().sign_api(key, names, self.validity)? + trusted_pem)
+        Ok(self.signing().sign_api(key, names, self.validity())? + trusted_pem)
     }
 
     /// Signs with `ca` from now on.

@@ -12,4 +12,4 @@ pub(crate) use self::authority::Authority;
 pub(crate) use self::duplicate::someone_else_at;
 pub(crate) use self::keeper::{Keeper, Seen, trust};
 pub(crate) use self::rotation::{RotationError, next_ca};
-pub(crate) use self::service::IdentityService;
+pub(crate) use self::service::{IdentityService, dial};

@@ -10,6 +10,7 @@ use protocol::rpc::{Envelope, identity_server};
 use protocol::transport::grpc::{require_peer, require_role};
 use protocol::transport::tls::GRPC_ALPN;
 use protocol::transport::{GrpcTarget, NodeTls};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::authority::{Authority, shared};
@@ -69,6 +70,14 @@ impl IdentityService {
     }
 }
 
+/// A connection to another coordinator.
+pub(crate) async fn dial(tls: &NodeTls, to: &CoordinatorAddress) -> Result<Channel, String> {
+    let config = tls.client(Some(to.node), GRPC_ALPN).map_err(|e| e.to_string())?;
+    let (address, tls) = (to.address.clone(), Arc::new(config));
+    let target = GrpcTarget { address, tls, dial_timeout: SHARE_TIMEOUT };
+    target.connect().await.map_err(|e| e.to_string())
+}
+
 /// Gives a CA to another coordinator, or asks it for one.
 pub(super) async fn ask(
     tls: &NodeTls,
@@ -76,10 +85,7 @@ pub(super) async fn ask(
     message: &ShareCa,
 ) -> Result<CaShared, String> {
     let asking = async {
-        let config = tls.client(Some(to.node), GRPC_ALPN).map_err(|e| e.to_string())?;
-        let (address, tls) = (to.address.clone(), Arc::new(config));
-        let target = GrpcTarget { address, tls, dial_timeout: SHARE_TIMEOUT };
-        let channel = target.connect().await.map_err(|e| e.to_string())?;
+        let channel = dial(tls, to).await?;
         let envelope = Envelope::pack("ShareCa", message).map_err(|e| e.to_string())?;
         let answer = IdentityClient::new(channel).share(envelope).await;
         let answer = answer.map_err(|status| status.message().to_owned())?;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use protocol::control::{CoordinatorMessage, Registration, Role, WorkerMessage};
+use protocol::host_facts::HostFacts;
 use protocol::identity::CertificateFacts;
 use protocol::ids::NodeId;
-use protocol::rpc::{Envelope, control_server};
+use protocol::rpc::{Envelope, MessageReader, control_server};
 use protocol::transport::grpc::{NodeConnectInfo, require_role};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -58,10 +59,13 @@ impl control_server::Control for AttachService {
         let service = self.clone();
         tokio::spawn(async move {
             // The stream's headers must go out before a worker sends its first message.
-            let first = tokio::time::timeout(REGISTER_TIMEOUT, receive(&mut incoming)).await;
+            let mut reader = MessageReader::default();
+            let first = receive(&mut incoming, &mut reader);
+            let first = tokio::time::timeout(REGISTER_TIMEOUT, first).await;
             match first {
                 Ok(Ok(WorkerMessage::Register(registration))) => {
-                    let from = Attached { remote, instance: registration.instance.clone() };
+                    let (instance, answers) = (registration.instance.clone(), registration.answers);
+                    let from = Attached { remote, instance, answers };
                     service.serve(node, from, registration, incoming, outgoing).await;
                 }
                 Ok(Ok(_)) => {
@@ -80,7 +84,7 @@ impl AttachService {
         &self,
         node: NodeId,
         from: Attached,
-        registration: Registration,
+        registration: Box<Registration>,
         mut incoming: Streaming<Envelope>,
         outgoing: mpsc::Sender<CoordinatorMessage>,
     ) {
@@ -90,7 +94,8 @@ impl AttachService {
             return;
         }
         // A busy coordinator reads late what was said in time.
-        let patience = 2 * self.timing.failure_timeout;
+        let timing = self.timing.obeying(&self.consensus.state().settings);
+        let patience = 2 * timing.failure_timeout;
         let knows_trust = !from.instance.is_empty();
         let attached = self.registry.attach(node, from.clone(), outgoing.clone(), patience);
         let (generation, mut is_cut) = match attached {
@@ -105,8 +110,8 @@ impl AttachService {
         };
         let welcome = CoordinatorMessage::Welcome {
             cluster: self.consensus.state().cluster.clone(),
-            heartbeat_interval_ms: self.timing.heartbeat.as_millis() as u64,
-            failure_timeout_ms: self.timing.failure_timeout.as_millis() as u64,
+            heartbeat_interval_ms: timing.heartbeat.as_millis() as u64,
+            failure_timeout_ms: timing.failure_timeout.as_millis() as u64,
         };
         let _ = outgoing.try_send(welcome);
         if knows_trust {
@@ -118,9 +123,10 @@ impl AttachService {
         tracing::info!(node = %node.short(), name = registration.name, "worker attached");
         let registration = with_clock_compared(registration);
         let mut open = self.deliver(Event::Registered { node, registration }).await;
+        let mut reader = MessageReader::default();
         while open {
             let message = tokio::select! {
-                message = receive(&mut incoming) => message,
+                message = receive(&mut incoming, &mut reader) => message,
                 _ = &mut is_cut => Err("it was cut".to_owned()),
             };
             match message {
@@ -163,6 +169,10 @@ impl AttachService {
                 self.imports.take(node, operation, progress);
                 true
             }
+            WorkerMessage::Answer { id, answer } => {
+                self.registry.answered(node, id, answer);
+                true
+            }
         }
     }
 
@@ -197,19 +207,32 @@ impl AttachService {
     }
 }
 
-/// Its way here took much less than what would be worth telling of.
-fn with_clock_compared(mut registration: Registration) -> Box<Registration> {
-    let host = &mut registration.profile.host;
-    let ahead = host.clock_ms as f64 - wall_clock().0 as f64;
-    host.clock_ahead_seconds = (host.clock_ms > 0).then_some(ahead / 1e3);
-    Box::new(registration)
+fn with_clock_compared(mut registration: Box<Registration>) -> Box<Registration> {
+    compare_clock(&mut registration.profile.host);
+    registration
 }
 
-async fn receive(incoming: &mut Streaming<Envelope>) -> Result<WorkerMessage, String> {
-    match incoming.message().await {
-        Ok(Some(envelope)) => envelope.unpack("WorkerMessage").map_err(|e| e.to_string()),
-        Ok(None) => Err("the worker closed it".into()),
-        Err(status) => Err(status.message().to_owned()),
+/// Their way here took much less than what would be worth telling of.
+pub(crate) fn compare_clock(host: &mut HostFacts) {
+    let ahead = host.clock_ms as f64 - wall_clock().0 as f64;
+    host.clock_ahead_seconds = (host.clock_ms > 0).then_some(ahead / 1e3);
+}
+
+/// The next message that this version knows.
+async fn receive(
+    incoming: &mut Streaming<Envelope>,
+    reader: &mut MessageReader,
+) -> Result<WorkerMessage, String> {
+    loop {
+        match incoming.message().await {
+            Ok(Some(envelope)) => {
+                if let Some(message) = reader.read("WorkerMessage", &envelope) {
+                    return Ok(message);
+                }
+            }
+            Ok(None) => return Err("the worker closed it".into()),
+            Err(status) => return Err(status.message().to_owned()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod data_plane;
 mod directory;
 mod imports;
 mod join;
+pub(crate) mod questions;
 mod registry;
 pub(crate) mod texts;
 
@@ -13,6 +14,8 @@ pub use self::data_plane::DataPlane;
 pub use self::directory::ClusterDirectory;
 pub use self::registry::WorkerRegistry;
 
-pub(crate) use self::attach::AttachService;
+pub(crate) use self::attach::{AttachService, compare_clock};
 pub(crate) use self::imports::Imports;
 pub(crate) use self::join::JoinService;
+pub(crate) use self::questions::QuestionService;
+pub(crate) use self::registry::AskError;

@@ -1,5 +1,7 @@
 //! The workers that are connected to this coordinator: control streams and QUIC connections.
 
+mod questions;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use protocol::control::{CoordinatorMessage, Trust};
 use protocol::ids::NodeId;
+use protocol::questions::Answer;
 use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::questions::AskError;
 
 /// Messages that wait for a slow worker; one more and its stream is cut, so that it registers
 /// anew and gets its full set again.
@@ -21,6 +26,7 @@ pub struct WorkerRegistry {
 #[derive(Default)]
 struct Workers {
     last_generation: u64,
+    last_question: u64,
     streams: BTreeMap<NodeId, ControlStream>,
     connections: BTreeMap<NodeId, quinn::Connection>,
 }
@@ -30,6 +36,8 @@ struct ControlStream {
     from: Attached,
     heard: Instant,
     outgoing: mpsc::Sender<CoordinatorMessage>,
+    /// Questions that it has not answered, by their number.
+    asked: BTreeMap<u64, oneshot::Sender<Answer>>,
     /// Dropped with the stream's entry: tells the task that reads it.
     _cut: oneshot::Sender<()>,
 }
@@ -40,6 +48,8 @@ pub(crate) struct Attached {
     pub(crate) remote: SocketAddr,
     /// Drawn at the start of the process; empty where an earlier version runs.
     pub(crate) instance: String,
+    /// It says that it answers questions.
+    pub(crate) answers: bool,
 }
 
 impl WorkerRegistry {
@@ -67,7 +77,8 @@ impl WorkerRegistry {
         workers.last_generation += 1;
         let generation = workers.last_generation;
         let heard = Instant::now();
-        let stream = ControlStream { generation, from, heard, outgoing, _cut };
+        let asked = BTreeMap::new();
+        let stream = ControlStream { generation, from, heard, outgoing, asked, _cut };
         workers.streams.insert(node, stream);
         Ok((generation, is_cut))
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::state::{Setting, Settings};
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReconcilerConfig {
     /// How often a driver delivers `Event::Tick`.
@@ -42,7 +44,7 @@ impl Default for ReconcilerConfig {
         Self {
             tick: Duration::from_millis(50),
             heartbeat: Duration::from_millis(200),
-            failure_timeout: Duration::from_secs(1),
+            failure_timeout: Setting::FailureTimeout.facts().default,
             self_suspicion: Duration::from_secs(5),
             reset_grace: Duration::from_millis(100),
             first_contact: Duration::from_secs(5),
@@ -50,12 +52,24 @@ impl Default for ReconcilerConfig {
             retry_max: Duration::from_secs(30),
             flap_first: Duration::from_secs(1),
             flap_max: Duration::from_secs(60),
-            flap_memory: Duration::from_secs(600),
+            flap_memory: Setting::FlapMemory.facts().default,
             exclusion: Duration::from_secs(60),
             failures_max: 5,
             operation_stall: Duration::from_secs(120),
             link_probe: Duration::from_secs(30),
             proposal: Duration::from_secs(2),
+        }
+    }
+}
+
+impl ReconcilerConfig {
+    /// With what was set for the cluster in place of what this process began with.
+    pub(crate) fn obeying(&self, settings: &Settings) -> Self {
+        let set = |setting, own: Duration| settings.set(setting).unwrap_or(own);
+        Self {
+            failure_timeout: set(Setting::FailureTimeout, self.failure_timeout),
+            flap_memory: set(Setting::FlapMemory, self.flap_memory),
+            ..self.clone()
         }
     }
 }

@@ -16,8 +16,15 @@ use crate::state::{Change, DrainFailure, Duty, NodeChange, State};
 /// Proposals and messages under way, per node; a new leader begins anew.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drains {
-    proposed_until: BTreeMap<NodeId, Duration>,
+    proposed: BTreeMap<NodeId, (Step, Duration)>,
     released: BTreeSet<NodeId>,
+}
+
+/// What was proposed; the next step does not wait for the answer to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Move,
+    End,
 }
 
 /// Who is emptied, and what becomes of a model that fits nowhere else.
@@ -33,7 +40,7 @@ enum Emptied {
 impl Drains {
     /// The node speaks to a new leader, or came back.
     pub(super) fn forget(&mut self, node: NodeId) {
-        self.proposed_until.remove(&node);
+        self.proposed.remove(&node);
         self.released.remove(&node);
     }
 
@@ -46,8 +53,9 @@ impl Reconciler {
     pub(super) fn empty_nodes(&mut self, state: &State, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
         for (node, emptied) in self.emptied(state) {
-            let waits = self.drains.proposed_until.get(&node).is_some_and(|until| now < *until);
-            if !waits {
+            let step = if placement::runs_on(state, node) { Step::Move } else { Step::End };
+            let proposed = self.drains.proposed.get(&node);
+            if !proposed.is_some_and(|(last, until)| *last == step && now < *until) {
                 actions.extend(self.empty(state, node, &emptied, now));
             }
         }
@@ -89,7 +97,7 @@ impl Reconciler {
             moves.iter().find_map(|moved| moved.planned.as_ref().err().map(|e| (moved, e)));
         let lacks = missing.map(|(moved, error)| format!("{} {error}", moved.model));
         let until = now + self.config.proposal;
-        self.drains.proposed_until.insert(node, until);
+        self.drains.proposed.insert(node, (Step::Move, until));
         let mut actions = Vec::new();
         match (emptied, lacks) {
             (Emptied::Drained { operation, on_no_fit: OnNoFit::Abort }, Some(reason)) => {
@@ -153,7 +161,7 @@ impl Reconciler {
                 self.release(node, "nothing is left on this node".into()).into_iter().collect()
             }
             Emptied::Drained { operation, .. } => {
-                self.drains.proposed_until.insert(node, now + self.config.proposal);
+                self.drains.proposed.insert(node, (Step::End, now + self.config.proposal));
                 let operation = operation.clone();
                 let change = NodeChange::EndDrain { node, operation, failed: None };
                 vec![Action::Propose(Change::Node(change))]

@@ -42,6 +42,9 @@ use self::rollout::RolloutTrack;
 use crate::state::State;
 
 pub struct Reconciler {
+    /// What it began with.
+    own: ReconcilerConfig,
+    /// With the settings of the state that it holds.
     config: ReconcilerConfig,
     state: Arc<State>,
     leader: bool,
@@ -67,6 +70,7 @@ struct Report {
 impl Reconciler {
     pub fn new(config: ReconcilerConfig) -> Self {
         Self {
+            own: config.clone(),
             config,
             state: Arc::new(State::default()),
             leader: false,
@@ -130,6 +134,9 @@ impl Reconciler {
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
+        if state.settings != self.state.settings {
+            self.config = self.own.obeying(&state.settings);
+        }
         let workers: Vec<_> = state.workers().map(|(node, _)| node).collect();
         for node in state.removed.difference(&self.state.removed) {
             let message = CoordinatorMessage::Removed;

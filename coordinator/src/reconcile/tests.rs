@@ -103,6 +103,7 @@ impl Cluster {
         let registration = Registration {
             instance: String::new(),
             certificate: None,
+            answers: false,
             name: member.name.clone(),
             profile: member.profile.clone().expect("registered before"),
             data_addresses: member.data_addresses.clone(),

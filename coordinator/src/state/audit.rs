@@ -134,6 +134,8 @@ impl State {
             Change::Voters(VoterChange::Promote { node }) => self.node_name(*node),
             Change::Snapshot(SnapshotChange::Take { id }) => id.clone(),
             Change::Snapshot(SnapshotChange::Restore { name, .. }) => name.clone(),
+            Change::Settings(change) => change.to_string(),
+            Change::DestroyCluster { cluster } => cluster.clone(),
             Change::StartOperation { kind, subject, .. } => format!("{} {subject}", kind.name()),
             Change::UpdateOperation { id, .. } => id.clone(),
             // What has no subject worth a word; a topic that has one adds its line above.

@@ -18,6 +18,7 @@ use super::duty::NodeChange;
 use super::identity::IdentityChange;
 use super::keys::KeyChange;
 use super::operations::OperationChange;
+use super::settings::SettingsChange;
 use super::snapshots::SnapshotChange;
 use super::timestamp::Timestamp;
 use super::voters::VoterChange;
@@ -74,6 +75,11 @@ pub enum Change {
     /// Keys, certificates, the CA, join tokens that are taken back.
     Identity(IdentityChange),
     Snapshot(SnapshotChange),
+    Settings(SettingsChange),
+    /// The last change of a cluster; its name is said again, so that no other one is meant.
+    DestroyCluster {
+        cluster: String,
+    },
     RecordLink {
         from: NodeId,
         to: NodeId,
@@ -181,6 +187,8 @@ impl Change {
             Self::RecordRegistration { .. } => "record-registration",
             Self::Identity(change) => change.name(),
             Self::Snapshot(change) => change.name(),
+            Self::Settings(change) => change.name(),
+            Self::DestroyCluster { .. } => "destroy-cluster",
             Self::RecordLink { .. } => "record-link",
             Self::RecordEndpoint { .. } => "record-endpoint",
             Self::RemoveNode { .. } => "remove-node",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{Outcome, Refusal, RefusalCode};
 use super::timestamp::Timestamp;
-use super::{Applying, OperationEnd, State};
+use super::{Applying, OperationEnd, State, level};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -133,11 +133,13 @@ impl State {
         missing_bytes: u64,
     ) -> Result<Outcome, Refusal> {
         let clock = self.clock;
+        // The first level knows no such note: its snapshots have none.
+        let notes_service = self.level > level::FIRST;
         let deployment = self.deployment_of(replica, epoch)?;
         let since =
             if deployment.rollout.state == state { deployment.rollout.since } else { clock };
         deployment.rollout = Rollout { state, reason: reason.clone(), missing_bytes, since };
-        deployment.served |= state == DeploymentState::Ready;
+        deployment.served |= notes_service && state == DeploymentState::Ready;
         let end = match state {
             DeploymentState::Starting => return Ok(Outcome::Done),
             DeploymentState::Ready => OperationEnd::Done("ready".into()),

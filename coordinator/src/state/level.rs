@@ -6,7 +6,8 @@
 //! does not know: it would compute another state than the others.
 //!
 //! A new kind of change, a new field that an older version would drop, or another effect of a known
-//! change (which then asks `Applying::level`) needs a new level: raise `protocol::control::LOG_LEVEL` and say so here.
+//! change (which then asks `State::level`) needs a new level: raise `protocol::control::LOG_LEVEL`
+//! and say so here.
 
 use protocol::control::{LOG_LEVEL, Role};
 use serde::Deserialize;

@@ -35,6 +35,27 @@ pub struct Member {
 /// Longest member or model name.
 pub const NAME_CHARS_MAX: usize = 128;
 
+impl Member {
+    pub(super) fn new(
+        name: String,
+        role: Role,
+        joined_at: Timestamp,
+        endpoint: Option<CoordinatorEndpoint>,
+    ) -> Self {
+        Self {
+            name,
+            role,
+            joined_at,
+            profile: None,
+            profile_index: 0,
+            data_addresses: Vec::new(),
+            endpoint,
+            duty: Duty::default(),
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
 impl State {
     /// The member called `text`: its name, its id, or a beginning of the id (8 digits or more).
     pub fn find_member(&self, text: &str) -> Option<(NodeId, &Member)> {

@@ -7,6 +7,7 @@ pub mod actor;
 pub mod audit;
 pub mod command;
 pub mod deployments;
+mod destruction;
 pub mod duty;
 pub mod identity;
 pub mod keys;
@@ -16,6 +17,7 @@ pub mod models;
 pub mod operations;
 pub mod outcome;
 pub mod requests;
+pub mod settings;
 pub mod snapshots;
 pub mod timestamp;
 pub mod tokens;
@@ -38,12 +40,13 @@ pub use self::members::Member;
 pub use self::models::Model;
 pub use self::operations::{Operation, OperationChange};
 pub use self::outcome::{Outcome, Refusal, RefusalCode};
+pub use self::settings::{Setting, Settings, SettingsChange};
 pub use self::snapshots::{SnapshotChange, SnapshotState};
 pub use self::timestamp::Timestamp;
 pub use self::tokens::JoinToken;
 pub use self::voters::VoterChange;
 
-use self::operations::OperationEnd;
+use self::operations::{OperationEnd, Progress};
 use self::requests::{REMEMBERED_ASKED, REMEMBERED_OWN, RecentRequests};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -77,6 +80,11 @@ pub struct State {
     pub operations: BTreeMap<String, Operation>,
     #[serde(default)]
     pub snapshots: SnapshotState,
+    #[serde(default)]
+    pub settings: Settings,
+    /// When the cluster was ended: nothing changes it any more.
+    #[serde(default)]
+    pub destroyed: Option<Timestamp>,
     /// Of the cluster's own changes.
     requests: RecentRequests,
     /// Of people's changes, by who asked and the id they gave.
@@ -107,7 +115,8 @@ impl State {
         }
         // A group in which one still speaks the first level keeps no chain, as that one cannot.
         let note = self.audit_note(&actor, &change).filter(|_| level > level::FIRST);
-        let outcome = match self.change(change, Applying { index }) {
+        let alive = self.check_not_destroyed();
+        let outcome = match alive.and_then(|()| self.change(change, Applying { index })) {
             Ok(outcome) => {
                 if let Some(note) = note {
                     self.audit.append(note, index, self.clock);
@@ -136,17 +145,7 @@ impl State {
                 self.add_join_token(hash, role, ttl_seconds, uses)
             }
             Change::AdmitNode { node, name, role, token, endpoint } => {
-                let member = Member {
-                    name,
-                    role,
-                    joined_at: self.clock,
-                    profile: None,
-                    profile_index: 0,
-                    data_addresses: Vec::new(),
-                    endpoint,
-                    duty: Duty::default(),
-                    labels: BTreeMap::new(),
-                };
+                let member = Member::new(name, role, self.clock, endpoint);
                 self.admit_node(node, member, token)
             }
             Change::RecordRegistration { node, profile, data_addresses, held_manifests } => {
@@ -154,6 +153,8 @@ impl State {
             }
             Change::Identity(change) => self.change_identity(change),
             Change::Snapshot(change) => self.change_snapshots(change),
+            Change::Settings(change) => self.change_settings(change),
+            Change::DestroyCluster { cluster } => self.destroy(&cluster),
             Change::RecordLink { from, to, link } => self.record_link(applying, from, to, link),
             Change::RecordEndpoint { node, endpoint } => self.record_endpoint(node, endpoint),
             Change::RemoveNode { node, operation } => {
@@ -192,9 +193,8 @@ impl State {
             }
             Change::Operation(change) => self.change_operation(change),
             Change::UpdateOperation { id, state, note, done, total, result } => {
-                let progress =
-                    operations::Progress { state, note, done, total, result, at: self.clock };
-                self.update_operation(&id, progress)
+                let at = self.clock;
+                self.update_operation(&id, Progress { state, note, done, total, result, at })
             }
             // Who applies entries asks `check_level` first.
             Change::Unread(_) => Err(Refusal::stale("a change of a newer version")),

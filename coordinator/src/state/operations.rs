@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::admin::OperationState;
+use protocol::admin::{DeploymentState, OperationState};
 use serde::{Deserialize, Serialize};
 
 use super::State;
@@ -199,7 +199,8 @@ impl State {
                 let of_this = |d: &&Deployment| d.operation.as_deref() == Some(id);
                 let deployment = self.deployments.get(&subject).filter(of_this);
                 // One that served before stays: the operation only waited for it.
-                if deployment.is_some_and(|d| !d.served) {
+                let serves = |d: &Deployment| d.rollout.state == DeploymentState::Ready;
+                if deployment.is_some_and(|d| !d.served && !serves(d)) {
                     self.deployments.remove(&subject);
                     format!("cancelled: {subject} is not deployed")
                 } else {

@@ -1,14 +1,11 @@
 //! Snapshots that were taken of the cluster, and the one that it was restored from.
 
-use std::collections::BTreeMap;
-
 use protocol::admin::OperationState;
 use protocol::control::{CoordinatorEndpoint, Role};
 use protocol::ids::NodeId;
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use super::duty::Duty;
 use super::members::{Member, check_name};
 use super::outcome::{Outcome, Refusal};
 use super::timestamp::Timestamp;
@@ -100,17 +97,7 @@ impl State {
             member.endpoint = None;
         }
         self.removed.remove(&node);
-        let member = Member {
-            name,
-            role: Role::Coordinator,
-            joined_at: self.clock,
-            profile: None,
-            profile_index: 0,
-            data_addresses: Vec::new(),
-            endpoint: Some(endpoint),
-            duty: Duty::default(),
-            labels: BTreeMap::new(),
-        };
+        let member = Member::new(name, Role::Coordinator, self.clock, Some(endpoint));
         self.members.insert(node, member);
         let generation = self.snapshots.restored.as_ref().map_or(0, |r| r.generation) + 1;
         let from_index = self.applied.saturating_sub(1);

@@ -1,9 +1,11 @@
 //! What the replicated state promises: refusals, epochs, idempotence, a monotone clock.
 
 mod audit;
+mod destruction;
 mod histories;
 mod keys;
 mod levels;
+mod settings;
 
 use protocol::admin::{DeployOptions, DeploymentState, OperationState};
 use protocol::control::{CoordinatorEndpoint, Role};
@@ -206,128 +208,6 @@ fn a_request_id_stands_for_one_kind_of_change() {
         other => panic!("not refused: {other}"),
     }
     assert_eq!(log.apply_as("r1", undeploy), Outcome::Done, "the cluster's own ids are its own");
-}
-
-#[test]
-#[ignore]
-fn write_fixtures() {
-    let mut log = Log::new();
-    let mut lines = vec![];
-    let mut state = State::default();
-    let mut index = 0;
-    let plan = Box::new(plan_on(&[1]));
-    let mut profile = profile(1 << 30);
-    profile.devices[0].memory_bandwidth = 23_456_789_012.5;
-    let changes = vec![
-        Change::FoundCluster { name: "lab".into(), ca_pem: "pem".into() },
-        Change::AddKey {
-            name: "ci".into(),
-            role: protocol::admin::KeyRole::User,
-            hash: Digest::of(b"k"),
-            prefix: "sk-trireme-abcd".into(),
-        },
-        Change::AdmitNode {
-            node: node(9),
-            name: "c1".into(),
-            role: Role::Coordinator,
-            token: None,
-            endpoint: Some(CoordinatorEndpoint::new("10.0.0.9:7443", "10.0.0.9:8443")),
-        },
-        Change::AddJoinToken {
-            hash: Digest::of(b"t"),
-            role: Role::Worker,
-            ttl_seconds: 60,
-            uses: 2,
-        },
-        Change::AdmitNode {
-            node: node(1),
-            name: "w1".into(),
-            role: Role::Worker,
-            token: Some(Digest::of(b"t")),
-            endpoint: None,
-        },
-        Change::RecordRegistration {
-            node: node(1),
-            profile: Box::new(profile),
-            data_addresses: vec!["10.0.0.1:7443".into()],
-            held_manifests: vec![],
-        },
-        Change::AdmitNode {
-            node: node(2),
-            name: "w2".into(),
-            role: Role::Worker,
-            token: Some(Digest::of(b"t")),
-            endpoint: None,
-        },
-        Change::RecordLink {
-            from: node(1),
-            to: node(2),
-            link: protocol::node_profile::LinkProfile::new(0.0001, 1.25e9),
-        },
-        Change::AddModel {
-            name: "m".into(),
-            manifest: Digest::of(b"m"),
-            summary: Box::new(model_summary()),
-            holder: node(1),
-        },
-        Change::StartOperation {
-            id: "i".into(),
-            kind: OperationKind::Import,
-            subject: "m".into(),
-            note: "w1 reads".into(),
-        },
-        Change::UpdateOperation {
-            id: "i".into(),
-            state: OperationState::Done,
-            note: "m is imported".into(),
-            done: 5,
-            total: 5,
-            result: Default::default(),
-        },
-        deploy("m", "op"),
-        Change::PlacePlan { replica: ReplicaId(1), expected: None, plan },
-        Change::SetRollout {
-            replica: ReplicaId(1),
-            epoch: Some(Epoch(13)),
-            state: DeploymentState::Ready,
-            reason: String::new(),
-            missing_bytes: 0,
-        },
-        Change::RemoveNode { node: node(2), operation: "rm".into() },
-        Change::Undeploy { model: "x".into(), operation: "u".into() },
-    ];
-    for change in changes {
-        index += 1;
-        let mut change_json = serde_json::to_value(&change).unwrap();
-        if let Some(e) =
-            change_json.pointer_mut("/admit_node/endpoint").and_then(|e| e.as_object_mut())
-        {
-            e.remove("level");
-        }
-        let v = serde_json::json!({ "at": 1000 * index, "request": format!("r{index}"), "change": change_json });
-        let line = serde_json::to_string(&v).unwrap();
-        let command: Command = serde_json::from_str(&line).unwrap();
-        let out = state.apply(command, index);
-        println!("{out}");
-        lines.push(line);
-    }
-    log.now = 0;
-    std::fs::write("src/state/tests/level_1_log.jsonl", lines.join("\n") + "\n").unwrap();
-    let mut v = serde_json::to_value(&state).unwrap();
-    let o = v.as_object_mut().unwrap();
-    o.remove("level");
-    o.remove("asked");
-    o["requests"].as_object_mut().unwrap().remove("kinds");
-    for m in o["members"].as_object_mut().unwrap().values_mut() {
-        if let Some(e) = m.get_mut("endpoint").and_then(|e| e.as_object_mut()) {
-            e.remove("level");
-        }
-    }
-    std::fs::write(
-        "src/state/tests/level_1_snapshot.json",
-        serde_json::to_string(&v).unwrap() + "\n",
-    )
-    .unwrap();
 }
 
 #[test]

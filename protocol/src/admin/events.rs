@@ -13,6 +13,7 @@ pub struct EventView {
     pub at: String,
     /// `member`, `node`, `model`, `deployment`, `operation`, `key`, `cluster`, `leadership`, or
     /// `gap`: events are missing here.
+    #[serde(rename = "topic")]
     pub kind: String,
     /// The thing it is about.
     pub subject: String,

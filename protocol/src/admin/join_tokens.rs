@@ -9,7 +9,9 @@ use crate::control::Role;
 #[serde(rename_all = "camelCase")]
 pub struct NewJoinToken {
     pub role: Role,
-    pub ttl_seconds: u64,
+    /// The cluster's setting `join_token_ttl` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
     pub uses: u32,
     /// Takes back every other token of this role.
     #[serde(default)]

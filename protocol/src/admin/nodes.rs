@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::control::Role;
+use crate::host_facts::HostFacts;
 use crate::ids::{Epoch, NodeId, ReplicaId};
+use crate::log_ring::LogLine;
 use crate::model_spec::LayerRange;
 use crate::node_profile::NodeProfile;
 use crate::shard::ShardState;
@@ -65,13 +67,9 @@ pub struct ShardView {
 pub struct DrainNode {
     #[serde(default)]
     pub on_no_fit: OnNoFit,
-    /// The drain fails when it takes longer.
-    #[serde(default = "drain_timeout")]
-    pub timeout_seconds: u64,
-}
-
-fn drain_timeout() -> u64 {
-    600
+    /// The drain fails when it takes longer; the cluster's setting `drain_timeout` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
 }
 
 /// What to do where no plan keeps a model without the drained node.
@@ -110,4 +108,22 @@ pub struct DrainMove {
 pub struct LabelNode {
     pub set: BTreeMap<String, String>,
     pub remove: Vec<String>,
+}
+
+/// A part of what a node's process keeps of its log, the oldest line first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeLog {
+    pub node: String,
+    pub lines: Vec<LogLine>,
+    /// Lines between the one asked from and the first of these are not kept any more.
+    pub gap: bool,
+}
+
+/// What a worker found when it looked at its machine anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCheck {
+    pub node: String,
+    pub host: HostFacts,
 }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 pub struct OperationView {
     pub id: String,
     /// `import`, `deploy`, `undeploy`, `node-rm`, `node-drain`.
+    #[serde(rename = "operation")]
     pub kind: String,
     /// The thing it is about.
     pub subject: String,

@@ -54,7 +54,8 @@ async fn only_a_good_token_joins_and_only_once() {
     let list = cluster.api(0).get("/admin/v1/join-tokens").await.expect("a list");
     let valid = list["items"].as_array().into_iter().flatten().find(|t| t["state"] == "valid");
     let id = valid.and_then(|t| t["id"].as_str()).expect("the new one").to_owned();
-    let output = tokio::task::block_in_place(|| cluster.cli(&["cluster", "join-token", "rm", &id]));
+    let output =
+        tokio::task::block_in_place(|| cluster.cli(&["cluster", "join-token", "rm", &id, "--yes"]));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rotated = rotated["token"].as_str().expect("a token").to_owned();
     let (code, error) = join(&cluster, &rotated, "worker").await;

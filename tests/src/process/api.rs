@@ -33,16 +33,13 @@ pub struct Failure {
 
 impl Api {
     pub fn new(base: String) -> Self {
-        // Fails only where another test has set it already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         Self { http: client(HeaderMap::new()), base }
     }
 
     /// Off loopback a key is asked for.
     pub fn with_key(base: String, key: &str) -> Self {
         let value = HeaderValue::from_str(&format!("Bearer {key}")).expect("a key is text");
-        let http = client(HeaderMap::from_iter([(AUTHORIZATION, value)]));
-        Self { http, ..Self::new(base) }
+        Self { http: client(HeaderMap::from_iter([(AUTHORIZATION, value)])), base }
     }
 
     pub fn base(&self) -> &str {
@@ -166,6 +163,8 @@ pub(crate) fn chat_body(model: &str, question: &str, extra: &Value) -> Value {
 }
 
 fn client(headers: HeaderMap) -> reqwest::Client {
+    // Fails only where another test has set it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let timeout = Duration::from_secs(180);
     let builder = reqwest::Client::builder().timeout(timeout).default_headers(headers);
     builder.no_proxy().build().expect("a client")

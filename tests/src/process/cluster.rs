@@ -58,7 +58,19 @@ impl Cluster {
             cluster.add_worker(options.memory_limit.as_deref()).await;
         }
         cluster.nodes_ready(options.workers).await;
+        cluster.all_vote().await;
         cluster
+    }
+
+    /// As many coordinators as may: one, three or five.
+    async fn all_vote(&self) {
+        let may = (self.coordinators.len() - 1) / 2 * 2 + 1;
+        self.until("the voters", async || {
+            let list = self.api(0).get("/admin/v1/cluster/members").await.ok()?;
+            let votes = |m: &&Value| m["part"] == "leader" || m["part"] == "voter";
+            (list["items"].as_array()?.iter().filter(votes).count() == may.min(5)).then_some(())
+        })
+        .await;
     }
 
     /// A cluster that serves the demo model, split into `stages`.

@@ -14,6 +14,7 @@ impl Leaf {
     /// The lines of its help that a reader may copy.
     pub fn examples(&self) -> Vec<String> {
         let after = self.help.split_once("\nExamples:\n").map_or("", |(_, after)| after);
+        let after = after.replace("\\\n", "");
         let lines = after.lines().take_while(|line| line.starts_with("  "));
         lines.map(|line| line.trim().to_owned()).collect()
     }

@@ -102,6 +102,7 @@ pub(super) fn registration(index: usize, shards: Vec<ShardStatus>) -> Registrati
     Registration {
         instance: String::new(),
         certificate: None,
+        answers: false,
         name: format!("worker-{index}"),
         profile,
         data_addresses: vec![format!("worker-{index}:7443")],

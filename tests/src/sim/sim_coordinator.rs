@@ -130,7 +130,6 @@ impl Cluster {
                     // Two streams of one worker: the newer is the one it listens to.
                     self.close(older, Place::Coordinator(index));
                 }
-                let registration = Box::new(registration);
                 self.reconcile(index, Event::Registered { node, registration });
             }
             WorkerMessage::Heartbeat(heartbeat) if current => {

@@ -1,5 +1,6 @@
 //! The control streams: one gRPC session per coordinator, on a thread that compute cannot starve.
 
+mod answering;
 mod backoff;
 mod session;
 mod supervisor;
@@ -17,9 +18,11 @@ use protocol::shard::{ReplicaLoad, ShardStatus};
 use protocol::transport::NodeTls;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::config::Timeouts;
 use crate::data_plane::PeerPool;
 use crate::error::WorkerError;
 
+pub(crate) use answering::Answering;
 pub(crate) use backoff::Backoff;
 
 /// Messages of all coordinators that wait for the driver.
@@ -71,6 +74,7 @@ struct Shared {
     certificate: watch::Receiver<Option<CertificateFacts>>,
     /// Sessions that a coordinator has welcomed.
     attached: Arc<watch::Sender<usize>>,
+    answering: Answering,
 }
 
 /// The driver's end of all control streams. Dropping it ends them.
@@ -93,10 +97,11 @@ impl ControlLink {
     pub(crate) fn start(
         tls: NodeTls,
         peers: Arc<PeerPool>,
-        timeouts: &crate::config::Timeouts,
+        timeouts: &Timeouts,
         coordinators: Vec<CoordinatorAddress>,
         snapshot: Snapshot,
         certificate: watch::Receiver<Option<CertificateFacts>>,
+        answering: Answering,
     ) -> Result<Self, WorkerError> {
         let (inbound_sender, inbound) = mpsc::channel(INBOUND_MAX);
         let (outbound, _) = broadcast::channel(OUTBOUND_MAX);
@@ -116,6 +121,7 @@ impl ControlLink {
             ends,
             certificate,
             attached: Arc::new(welcomed),
+            answering,
         };
         supervisor::start_thread(shared, lists)?;
         Ok(Self { inbound, snapshot, coordinators, attached, reporter })

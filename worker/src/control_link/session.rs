@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use protocol::ProtocolError;
 use protocol::control::{CoordinatorAddress, CoordinatorMessage, Heartbeat, WorkerMessage};
 use protocol::identity::CertificateFacts;
 use protocol::ids::NodeId;
 use protocol::rpc::control_client::ControlClient;
-use protocol::rpc::{ENVELOPE_BYTES_MAX, Envelope};
+use protocol::rpc::{ENVELOPE_BYTES_MAX, Envelope, MessageReader};
 use protocol::transport::GrpcTarget;
 use protocol::transport::grpc::says_removed;
 use protocol::transport::tls::GRPC_ALPN;
@@ -48,12 +47,6 @@ impl From<WorkerError> for End {
     }
 }
 
-impl From<ProtocolError> for End {
-    fn from(error: ProtocolError) -> Self {
-        Self::Broken(error.into())
-    }
-}
-
 /// Returns when the coordinator closes the stream; errors say what broke.
 pub(super) async fn run(shared: &Shared, coordinator: &CoordinatorAddress) -> Result<(), End> {
     let (out, queue) = mpsc::channel::<Envelope>(OUT_QUEUE);
@@ -71,19 +64,28 @@ pub(super) async fn run(shared: &Shared, coordinator: &CoordinatorAddress) -> Re
     link.register(snapshot)?;
     let mut inbound = attach(shared, coordinator, queue).await?;
     let mut beat = interval(HEARTBEAT_DEFAULT);
+    let mut reader = MessageReader::default();
     loop {
         tokio::select! {
             message = inbound.message() => {
                 let message = message.map_err(|status| refused(coordinator, &status))?;
                 let Some(envelope) = message else { return Ok(()) };
-                let message: CoordinatorMessage = envelope.unpack("CoordinatorMessage")?;
-                if let CoordinatorMessage::Welcome { heartbeat_interval_ms, .. } = &message {
-                    let asked = Duration::from_millis(*heartbeat_interval_ms);
-                    beat = interval(asked.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX));
-                    link.welcomed.count();
-                }
-                if let CoordinatorMessage::Duplicate { address } = message {
-                    return Err(End::Duplicate { address });
+                let message = reader.read("CoordinatorMessage", &envelope);
+                let Some(message): Option<CoordinatorMessage> = message else { continue };
+                match message {
+                    CoordinatorMessage::Welcome { heartbeat_interval_ms, .. } => {
+                        let asked = Duration::from_millis(heartbeat_interval_ms);
+                        beat = interval(asked.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX));
+                        link.welcomed.count();
+                    }
+                    CoordinatorMessage::Duplicate { address } => {
+                        return Err(End::Duplicate { address });
+                    }
+                    CoordinatorMessage::Ask { id, question } => {
+                        shared.answering.answer(id, question, &link.out);
+                        continue;
+                    }
+                    _ => {}
                 }
                 let inbound = Inbound { from: coordinator.node, message };
                 if shared.inbound.send(inbound).await.is_err() {
@@ -175,7 +177,7 @@ impl Link {
         self.certificate.clone_from(&registration.certificate);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         registration.profile.host.clock_ms = now.as_millis() as u64;
-        self.send(&WorkerMessage::Register(registration))?;
+        self.send(&WorkerMessage::Register(Box::new(registration)))?;
         let ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ends.iter().try_for_each(|message| self.send(message))
     }

@@ -54,6 +54,8 @@ impl Driver {
             }
             CoordinatorMessage::Release { reason } => self.released(&reason),
             CoordinatorMessage::Removed => return Err(WorkerError::Removed),
+            // Answered over the stream that it came on, by its session.
+            CoordinatorMessage::Ask { .. } => {}
         }
         Ok(())
     }

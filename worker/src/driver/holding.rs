@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::loading::{Loaded, ModelFacts};
@@ -27,8 +28,13 @@ pub(super) enum Held {
 pub(super) enum Work {
     /// May be broken off at any point: what was fetched stays in the store.
     Fetch(JoinHandle<()>),
-    /// Runs to its end, because it holds a device's memory.
-    Load(JoinHandle<()>),
+    /// Runs to its end once it holds a device's memory.
+    Load {
+        task: JoinHandle<()>,
+        /// Dropped to break it off before. One that waits for memory must not be waited for: what
+        /// it waits for is that what leaves has left.
+        wanted: Option<oneshot::Sender<()>>,
+    },
 }
 
 impl Holding {
@@ -38,7 +44,10 @@ impl Holding {
         tokio::spawn(async move {
             match self.work {
                 Some(Work::Fetch(task)) => task.abort(),
-                Some(Work::Load(task)) => drop(task.await),
+                Some(Work::Load { task, wanted }) => {
+                    drop(wanted);
+                    let _ = task.await;
+                }
                 None => {}
             }
             let stages = self.held.into_stages(Stop::Removed).await;
@@ -48,7 +57,7 @@ impl Holding {
     }
 
     pub(super) async fn drain(self, time: Duration) {
-        if let Some(Work::Fetch(task) | Work::Load(task)) = self.work {
+        if let Some(Work::Fetch(task) | Work::Load { task, .. }) = self.work {
             task.abort();
         }
         free_now(self.held.into_stages(Stop::Drain(time)).await).await;

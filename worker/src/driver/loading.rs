@@ -8,10 +8,10 @@ use engine::{
     Compute, EngineError, PackedCache, PackedIdentity, PackedShard, Place, Stage, StageConfig,
     StageMemory,
 };
-use protocol::ids::Digest;
+use protocol::ids::{Digest, NodeId};
 use protocol::plan::Plan;
 use protocol::shard::{DesiredShard, ShardFailure};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::holding::Held;
@@ -59,21 +59,34 @@ pub(super) fn fetch(parts: &Parts, shard: Arc<DesiredShard>) -> JoinHandle<()> {
     })
 }
 
-/// Books the memory of every local stage, then reads them one after the other.
-pub(super) fn load(parts: &Parts, shard: Arc<DesiredShard>) -> JoinHandle<()> {
+/// Books the memory of every local stage, then reads them one after the other. Dropping the sender
+/// breaks it off while it still waits for memory.
+pub(super) fn load(
+    parts: &Parts,
+    shard: Arc<DesiredShard>,
+) -> (JoinHandle<()>, oneshot::Sender<()>) {
     let (store, context) = (Arc::clone(&parts.store), parts.context.clone());
     let (devices, packed) = (parts.devices.clone(), parts.packed.clone());
-    tokio::spawn(async move {
+    let (wanted, unwanted) = oneshot::channel();
+    let task = tokio::spawn(async move {
         let key = ShardKey::of(&shard);
         let weights = Weights { store, packed, manifest: shard.plan.manifest() };
-        let loaded = load_stages(weights, &context, &devices, &shard).await;
+        let booked = tokio::select! {
+            booked = book_stages(&weights, context.own, &devices, &shard) => booked,
+            _ = unwanted => return,
+        };
+        let loaded = match booked {
+            Ok(booked) => load_stages(weights, &context, key, booked).await,
+            Err(failure) => Err(failure),
+        };
         let outcome = match loaded {
             Ok(loaded) => Outcome::Loaded(loaded),
             Err((kind, reason)) => Outcome::Shard(ShardEvent::Failed { key, kind, reason }),
         };
         // Fails only when the worker is shutting down.
         let _ = context.outcomes.send(outcome).await;
-    })
+    });
+    (task, wanted)
 }
 
 /// Stops the pipeline of the older epoch and hands its stages to `shard`.
@@ -135,21 +148,22 @@ async fn fetch_weights(
     Ok(store.ensure(&manifest, &chunks, &shard.holders, peers, &mut report).await?)
 }
 
-async fn load_stages(
-    weights: Weights,
-    context: &PipelineContext,
+/// A model of whose stages each has its memory.
+struct BookedModel {
+    manifest: Arc<Manifest>,
+    stages: Vec<Booked>,
+}
+
+async fn book_stages(
+    weights: &Weights,
+    own: NodeId,
     devices: &[Arc<Device>],
     shard: &DesiredShard,
-) -> Result<Loaded, (ShardFailure, String)> {
+) -> Result<BookedModel, (ShardFailure, String)> {
     let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
     let manifest = weights.store.manifest(weights.manifest).map_err(|e| failed(e.into()))?;
-    let model = ModelFacts {
-        hidden_size: manifest.spec.hidden_size,
-        vocab_size: manifest.spec.vocab_size,
-        recurrent: manifest.spec.is_recurrent(),
-    };
-    let mut booked = Vec::new();
-    for rank in local_ranks(&shard.plan, context.own) {
+    let mut stages = Vec::new();
+    for rank in local_ranks(&shard.plan, own) {
         let config = stage_config(&shard.plan, &rank, &manifest).map_err(failed)?;
         let place = devices.get(rank.plan.device as usize).and_then(|device| device.place());
         let memory = match place {
@@ -158,11 +172,26 @@ async fn load_stages(
         };
         let bytes = memory.map_err(|error| (load_failure(&error), error.to_string()))?.total();
         let (device, booking) = book(devices, rank.plan.device, bytes).await.map_err(failed)?;
-        booked.push(Booked { rank, config, device, booking });
+        stages.push(Booked { rank, config, device, booking });
     }
-    let key = ShardKey::of(shard);
+    Ok(BookedModel { manifest, stages })
+}
+
+async fn load_stages(
+    weights: Weights,
+    context: &PipelineContext,
+    key: ShardKey,
+    booked: BookedModel,
+) -> Result<Loaded, (ShardFailure, String)> {
+    let failed = |error: WorkerError| (error.shard_failure(), error.to_string());
+    let BookedModel { manifest, stages } = booked;
+    let model = ModelFacts {
+        hidden_size: manifest.spec.hidden_size,
+        vocab_size: manifest.spec.vocab_size,
+        recurrent: manifest.spec.is_recurrent(),
+    };
     let progress = Progress::new(context.outcomes.clone());
-    let reading = on_loader_thread(move || read_stages(&weights, &manifest, key, booked, progress));
+    let reading = on_loader_thread(move || read_stages(&weights, &manifest, key, stages, progress));
     let stages = reading.await.map_err(failed)??;
     Ok(Loaded { key, model, stages })
 }
@@ -296,7 +325,7 @@ fn load_failure(error: &EngineError) -> ShardFailure {
 async fn on_loader_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, WorkerError> {
-    let (done, result) = tokio::sync::oneshot::channel();
+    let (done, result) = oneshot::channel();
     let body = move || {
         lower_priority();
         // Nobody waits any more when the worker shuts down.

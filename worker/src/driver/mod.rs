@@ -172,8 +172,8 @@ impl Driver {
             ShardAction::Load { shard } => {
                 tracing::info!(key = %ShardKey::of(&shard), "loading");
                 let replica = shard.replica;
-                let task = loading::load(&self.parts, shard);
-                self.work(replica, Work::Load(task));
+                let (task, wanted) = loading::load(&self.parts, shard);
+                self.work(replica, Work::Load { task, wanted: Some(wanted) });
             }
             ShardAction::Reuse { shard, from } => {
                 let key = ShardKey::of(&shard);
@@ -181,7 +181,7 @@ impl Driver {
                 self.parts.context.registry.announce(key);
                 let held = std::mem::take(&mut self.holdings.entry(key.replica).or_default().held);
                 let task = loading::take_over(&self.parts.context, shard, held);
-                self.work(key.replica, Work::Load(task));
+                self.work(key.replica, Work::Load { task, wanted: None });
             }
             ShardAction::Connect { shard } => self.connect(&shard),
             ShardAction::Disconnect { key } => {

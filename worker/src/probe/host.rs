@@ -16,13 +16,12 @@ pub fn host_facts(data_dir: &Path, memory_limit: Option<u64>) -> HostFacts {
     let refresh = RefreshKind::nothing().with_memory(MemoryRefreshKind::everything());
     let memory = System::new_with_specifics(refresh);
     HostFacts {
-        clock_ms: 0,
-        clock_ahead_seconds: None,
         interfaces: interfaces(),
         disk: disk(data_dir),
         memory_available_bytes: memory.map_or(0, |system| system.available_memory()),
         memory_limit_bytes: memory_limit,
         gpus: gpu::finding(Path::new("/")),
+        ..HostFacts::default()
     }
 }
 

@@ -5,6 +5,7 @@ mod exchange;
 mod host;
 mod link;
 mod memory;
+mod speed;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ use crate::gpu::{self, Offered};
 pub use host::host_facts;
 pub(crate) use link::measure as measure_link;
 pub(crate) use memory::OwnMemory;
+pub(crate) use speed::measure_copy;
+pub use speed::measure_disk;
 
 /// What this node tells of itself, and where the stages of each of its devices are loaded; none: on
 /// the CPU.

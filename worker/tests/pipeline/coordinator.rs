@@ -98,7 +98,10 @@ impl Coordinator {
     }
 
     pub(crate) async fn send(&self, node: NodeId, message: &CoordinatorMessage) {
-        let envelope = Envelope::pack("CoordinatorMessage", message).expect("packs");
+        self.send_raw(node, Envelope::pack("CoordinatorMessage", message).expect("packs")).await;
+    }
+
+    pub(crate) async fn send_raw(&self, node: NodeId, envelope: Envelope) {
         let commands = self.seen.lock().expect("whole").commands[&node].clone();
         commands.send(Ok(envelope)).await.expect("attached");
     }
@@ -315,7 +318,7 @@ impl Control for Service {
                 let mut seen = seen.lock().expect("whole");
                 match message {
                     WorkerMessage::Register(registration) => {
-                        drop(seen.registrations.insert(node, registration));
+                        drop(seen.registrations.insert(node, *registration));
                     }
                     WorkerMessage::Heartbeat(beat) => drop(seen.beats.insert(node, beat)),
                     other => seen.messages.push((node, other)),

@@ -4,8 +4,10 @@ mod coordinator;
 mod golden_groups;
 mod groups;
 mod lab;
+mod questions;
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use checkpoint::Manifest;
 use engine::{FileSource, GenerateOptions, Stage, StageConfig};
@@ -136,6 +138,23 @@ async fn split_over_three_nodes_the_tokens_are_those_of_one_process() {
         for (prompt, answer) in PROMPTS.iter().zip(futures::future::join_all(answers).await) {
             assert_eq!(answer, (cluster.alone(prompt, 8), GenerateEvent::Finished(done)));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn epochs_that_follow_each_other_while_stages_load_end_with_the_last_one_ready() {
+    let cluster = Cluster::start(2).await;
+    cluster.deploy(&[0, 1], 1, &cluster.plan(&[(0, 2), (1, 4)])).await;
+    let plans = [cluster.plan(&[(0, 1), (1, 4)]), cluster.plan(&[(1, 1), (0, 4)])];
+    let mut epoch = 1;
+    for burst in 0..30 {
+        for plan in &plans {
+            epoch += 1;
+            let holders = &cluster.nodes()[..1];
+            cluster.coordinator.desire(&cluster.nodes(), epoch, plan, holders).await;
+            tokio::time::sleep(Duration::from_micros(burst % 10 * 400)).await;
+        }
+        cluster.coordinator.ready(&cluster.nodes(), epoch).await;
     }
 }
 

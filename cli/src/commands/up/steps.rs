@@ -96,7 +96,7 @@ impl Cluster {
         if !data_dir.join("identity/node.crt").exists() {
             let token = NewJoinToken {
                 role: role.resolve(),
-                ttl_seconds: TOKEN_SECONDS,
+                ttl_seconds: Some(TOKEN_SECONDS),
                 uses: 1,
                 rotate: false,
             };

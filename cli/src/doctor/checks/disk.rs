@@ -30,7 +30,7 @@ fn space(name: &str, disk: &DiskFacts) -> Finding {
     }
 }
 
-/// Nothing where it was not measured: only this machine's is.
+/// Nothing where it was not measured: this machine's is, and that of a node that was asked.
 fn speed(name: &str, disk: &DiskFacts) -> Option<Finding> {
     let (write, sync) = (disk.write_bytes_per_second?, disk.sync_seconds?);
     let told = format!("writes {:.0} MB/s, a safe small write {:.1} ms", write / 1e6, sync * 1e3);

@@ -19,7 +19,7 @@ const HOUR_AGO: &str = "2026-11-22T08:00:00.000Z";
 const TWO_HOURS_AGO: &str = "2026-11-22T07:00:00.000Z";
 
 fn host(number: u8) -> HostFacts {
-    let interface = |name: &str, address: String, is_virtual| Interface {
+    let interface = |name: &str, address: String, is_virtual: bool| Interface {
         name: name.to_owned(),
         addresses: vec![address],
         mtu: 1500,
@@ -272,6 +272,9 @@ fn f8_memory_that_is_not_there() {
     });
     check("memory.usable", Level::Fail, &["b3", "1.0 MiB"], |facts| {
         other(facts).usable_bytes = 1 << 20;
+    });
+    check("memory.slow", Level::Warn, &["b3", "0.4 GB/s", "vmstat"], |facts| {
+        other(facts).host.memory_copy_bytes_per_second = Some(4e8);
     });
 }
 

@@ -1,14 +1,11 @@
 //! This machine: its host, the node's folder and identity, a disk's speed, ports, a proxy.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::net::{TcpListener, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use protocol::control::{CoordinatorAddress, Role};
-use protocol::host_facts::DiskFacts;
 use protocol::identity::{Identity, IdentityStore};
 
 use crate::commands::node::host_name;
@@ -18,8 +15,6 @@ use crate::doctor::facts::{Folder, Here, Own};
 const FOLDERS: [&str; 3] =
     ["/var/lib/trireme/worker", "/var/lib/trireme/coordinator", "/var/lib/trireme"];
 const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"];
-const WRITTEN_BYTES: usize = 32 << 20;
-const SYNCS: u32 = 8;
 
 pub(super) struct Machine {
     pub(super) here: Here,
@@ -30,7 +25,7 @@ pub(super) struct Machine {
 pub(super) async fn look(data_dir: Option<&Path>) -> Machine {
     let named = data_dir.map(Path::to_owned);
     let holds_node = |folder: &&str| Path::new(folder).join("identity/node.crt").exists();
-    let found = named.or_else(|| FOLDERS.iter().find(holds_node).map(PathBuf::from));
+    let found = named.or_else(|| FOLDERS.into_iter().find(holds_node).map(PathBuf::from));
     let looking = tokio::task::spawn_blocking(move || look_at(found));
     looking.await.unwrap_or_else(|_| Machine { here: Here::default(), identity: None })
 }
@@ -41,7 +36,7 @@ fn look_at(folder: Option<PathBuf>) -> Machine {
     let mut host = worker::host_facts(&place, None);
     if let (Some(disk), Some(folder)) = (&mut host.disk, &folder) {
         // A folder that cannot be written is another check's.
-        let _ = measure(folder, disk);
+        let _ = worker::measure_disk(folder, disk);
     }
     let own = identity.as_ref().and_then(|(identity, coordinators)| {
         let (role, node) = (identity.peer.role, identity.peer.node);
@@ -87,34 +82,6 @@ fn folder_facts(folder: &Path) -> Folder {
         keys_mode: keys.ok().map(|found| found.permissions().mode()),
         not_writable: written.err().map(|error| error.to_string()),
     }
-}
-
-/// One large file and some small writes, each brought to the disk, as a coordinator's are.
-fn measure(folder: &Path, disk: &mut DiskFacts) -> std::io::Result<()> {
-    if disk.free_bytes < 8 * WRITTEN_BYTES as u64 {
-        return Ok(());
-    }
-    let path = folder.join(".doctor-speed");
-    let measured = (|| -> std::io::Result<(f64, f64)> {
-        let mut file = File::create(&path)?;
-        let block = vec![0x5a; 1 << 20];
-        let started = Instant::now();
-        for _ in 0..WRITTEN_BYTES >> 20 {
-            file.write_all(&block)?;
-        }
-        file.sync_all()?;
-        let write = WRITTEN_BYTES as f64 / started.elapsed().as_secs_f64();
-        let started = Instant::now();
-        for _ in 0..SYNCS {
-            file.write_all(&block[..4096])?;
-            file.sync_data()?;
-        }
-        Ok((write, started.elapsed().as_secs_f64() / f64::from(SYNCS)))
-    })();
-    let _ = fs::remove_file(&path);
-    let (write, sync) = measured?;
-    (disk.write_bytes_per_second, disk.sync_seconds) = (Some(write), Some(sync));
-    Ok(())
 }
 
 /// `TCP host:port` and `UDP host:port`, as far as they cannot be bound.

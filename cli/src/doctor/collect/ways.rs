@@ -74,7 +74,7 @@ async fn way(address: String, tls: Option<Arc<rustls::ClientConfig>>) -> Way {
         }
     }
     if let (None, Some(tls)) = (&way.tcp_refused, tls) {
-        way.not_trusted = not_trusted(address, tls).await;
+        way.not_trusted = not_trusted(address.clone(), tls).await;
     }
     (way.udp_sent, way.udp_answered) = (KNOCKS, datagrams(socket).await);
     way

@@ -1,6 +1,7 @@
 //! Who is lost, when, and who is not: exact under a virtual clock.
 
 use super::*;
+use crate::state::{Setting, SettingsChange};
 
 impl Cluster {
     fn node_state(&self, id: u8) -> NodeState {
@@ -9,6 +10,11 @@ impl Cluster {
 
     fn reason(&self, id: u8) -> String {
         self.reconciler.view(self.now).nodes[&node(id)].reason.clone()
+    }
+
+    fn set(&mut self, setting: Setting, milliseconds: Option<u64>) {
+        let values = BTreeMap::from([(setting, milliseconds)]);
+        self.commit(Change::Settings(SettingsChange::Set { values }));
     }
 
     /// No word on any control stream, while datagrams of `ids` keep arriving here.
@@ -50,6 +56,53 @@ fn datagrams_of_a_silent_node_keep_it_and_their_end_loses_it() {
     assert_eq!(cluster.node_state(2), NodeState::Ready);
     cluster.pass(150);
     assert_eq!(cluster.node_state(2), NodeState::Lost);
+}
+
+#[test]
+fn a_failure_timeout_that_is_set_is_obeyed_at_once_and_so_is_its_end() {
+    let mut cluster = Cluster::up(&[(1, LARGE), (2, LARGE)]);
+    cluster.set(Setting::FailureTimeout, Some(3000));
+    let silent = cluster.alive.remove(&node(2)).expect("alive");
+    cluster.pass(2900);
+    assert_eq!(cluster.node_state(2), NodeState::Ready);
+    cluster.pass(150);
+    assert_eq!(cluster.node_state(2), NodeState::Lost);
+    cluster.alive.insert(node(2), silent);
+    cluster.pass(500);
+    assert_eq!(cluster.node_state(2), NodeState::Ready);
+    cluster.set(Setting::FailureTimeout, None);
+    cluster.alive.remove(&node(2));
+    cluster.pass(1250);
+    assert_eq!(cluster.node_state(2), NodeState::Lost);
+}
+
+#[test]
+fn flapping_is_forgotten_after_the_time_that_was_set() {
+    let lose_twice = |cluster: &mut Cluster| {
+        for _ in 0..2 {
+            cluster.kill(2);
+            cluster.pass(4000);
+            cluster.register(2);
+            cluster.pass(200);
+        }
+        cluster.reconciler.view(cluster.now).nodes[&node(2)].usable
+    };
+    let mut cluster = Cluster::up(&[(1, LARGE), (2, LARGE)]);
+    assert!(!lose_twice(&mut cluster), "the second loss costs patience");
+    let mut cluster = Cluster::up(&[(1, LARGE), (2, LARGE)]);
+    cluster.set(Setting::FlapMemory, Some(3000));
+    assert!(lose_twice(&mut cluster), "the first one is forgotten by then");
+}
+
+#[test]
+fn workers_of_a_destroyed_cluster_hear_that_they_are_let_go() {
+    let mut cluster = Cluster::up(&[(1, LARGE), (2, LARGE)]);
+    cluster.deploy();
+    cluster.commit(Change::DestroyCluster { cluster: "lab".into() });
+    for id in [1, 2] {
+        let heard = (node(id), CoordinatorMessage::Removed);
+        assert!(cluster.sent.contains(&heard), "w{id}");
+    }
 }
 
 #[test]
@@ -118,8 +171,10 @@ fn one_silence_costs_one_epoch_whatever_the_survivors_report_meanwhile() {
     cluster.all_ready();
     let victim = cluster.nodes()[1];
     cluster.alive.remove(&victim);
+    let (epoch, survivors) = (cluster.epoch(), cluster.nodes());
     for _ in 0..15 {
-        for node in cluster.nodes() {
+        let broken = if cluster.epoch() == epoch { survivors.as_slice() } else { &[] };
+        for node in broken.iter().copied() {
             let kind = ShardFailure::PipelineLost;
             cluster.report(node, ShardState::Failed { kind, reason: "step overdue".into() });
         }

@@ -18,7 +18,7 @@ impl Invariant for SnapshotsRestore {
         let unreadable = |why: serde_json::Error| format!("c{coordinator}'s snapshot: {why}");
         let content = snapshot_content(bytes).map_err(unreadable)?;
         let voters = &content["meta"]["last_membership"]["membership"]["configs"];
-        if !voters.as_array().is_some_and(|configs| !configs.is_empty()) {
+        if voters.as_array().is_none_or(Vec::is_empty) {
             return Err(format!("c{coordinator}'s snapshot does not say who is in the group"));
         }
         let state = serde_json::to_string(&content["state"]).map_err(unreadable)?;

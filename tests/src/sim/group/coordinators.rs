@@ -327,7 +327,6 @@ impl Group {
                 if let Some(older) = coordinator.control.insert(node, pipe) {
                     self.close(older, Place::Coordinator(index));
                 }
-                let registration = Box::new(registration);
                 self.reconcile(index, Event::Registered { node, registration });
             }
             WorkerMessage::Heartbeat(heartbeat) if current => {

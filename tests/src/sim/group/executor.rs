@@ -19,13 +19,16 @@ use super::super::random::Random;
 /// More rounds than this without a pause are a loop.
 const ROUNDS_MAX: u32 = 100_000;
 
+/// By the moment they are due and the order in which they were made.
+type Timers = BTreeMap<(Duration, u64), Weak<Mutex<Timer>>>;
+
 pub(super) struct Executor {
     now: Cell<Duration>,
     running: Cell<Option<usize>>,
     spawned: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     woken: Arc<Mutex<BTreeSet<u64>>>,
-    timers: RefCell<BTreeMap<(Duration, u64), Weak<Mutex<Timer>>>>,
+    timers: RefCell<Timers>,
     random: RefCell<Random>,
     /// By coordinator.
     hosts: RefCell<Vec<Host>>,

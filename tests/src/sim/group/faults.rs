@@ -86,6 +86,48 @@ pub(super) fn schedule(
     faults
 }
 
+/// One election after the other: coordinators die and are back at once, on slow links.
+pub(super) fn elections(
+    random: &mut Random,
+    (coordinators, _): (usize, usize),
+    (start, end): (Duration, Duration),
+) -> Vec<(Duration, Fault)> {
+    let mut faults = Vec::new();
+    for a in 0..coordinators {
+        for b in 0..a {
+            let (a, b) = (Place::Coordinator(a), Place::Coordinator(b));
+            faults.push((start, Fault::Slow { a, b, delay: random.millis(10, 60) }));
+        }
+    }
+    let mut at = start;
+    while at < end {
+        at += random.millis(20, 200);
+        let place = Place::Coordinator(random.below(coordinators));
+        let back = (at + random.millis(5, 60)).min(end);
+        faults.push((at.min(end), Fault::Kill { place, back }));
+    }
+    faults
+}
+
+/// A leader that is cut off from the others, not from the workers, which come and go.
+pub(super) fn old_leaders(
+    random: &mut Random,
+    (coordinators, workers): (usize, usize),
+    (start, end): (Duration, Duration),
+) -> Vec<(Duration, Fault)> {
+    let coordinator = random.below(coordinators);
+    let mut at = start + random.millis(0, 500);
+    let mut faults = vec![(at, Fault::Isolate { coordinator, until: end })];
+    let place = Place::Worker(random.below(workers));
+    faults.push((at, Fault::Kill { place, back: end }));
+    // Also once the others are there again, which it may not have heard yet.
+    while at < end + Duration::from_millis(300) {
+        at += random.millis(10, 100);
+        faults.push((at, Fault::Detach { worker: random.below(workers) }));
+    }
+    faults
+}
+
 fn fault(random: &mut Random, nodes: (usize, usize), until: Duration) -> Fault {
     let (coordinators, workers) = nodes;
     let coordinator = random.below(coordinators);

@@ -20,6 +20,9 @@ pub struct Scale {
 /// By then the workers have joined.
 const JOINED: Duration = Duration::from_secs(15);
 
+/// For the leader of before, once it is back.
+const CATCH_UP: Duration = Duration::from_secs(20);
+
 /// Plays it; an error if a worker was lost, or a write.
 pub fn at_scale(seed: u64, scale: Scale) -> Result<Summary, String> {
     let between = Duration::from_secs(1) / scale.writes_per_second;
@@ -45,7 +48,11 @@ pub fn at_scale(seed: u64, scale: Scale) -> Result<Summary, String> {
             group.play(at)?;
             group.all_live("no worker died")?;
         }
-        group.play(end + Duration::from_secs(3))
+        while at < end + CATCH_UP && !(group.waiting().is_empty() && group.agrees()) {
+            at += Duration::from_secs(1);
+            group.play(at)?;
+        }
+        Ok(())
     })
 }
 

@@ -106,7 +106,7 @@ impl Group {
         };
         self.workers[index].control[coordinator] = Some(pipe);
         let registration = setting::registration(index, self.workers[index].shards.statuses());
-        let register = Message::ToCoordinator(WorkerMessage::Register(registration));
+        let register = Message::ToCoordinator(WorkerMessage::Register(Box::new(registration)));
         self.send(pipe, Place::Worker(index), register);
     }
 
