@@ -17,6 +17,7 @@ mod leaders_die;
 mod load;
 mod node_questions;
 mod nodes_die;
+mod operations;
 mod option_layers;
 mod output;
 mod recurrent_state;

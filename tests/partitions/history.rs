@@ -95,6 +95,16 @@ impl Client {
     }
 }
 
+/// Every register is empty again.
+pub(crate) async fn forget(api: &Api, node: &str) {
+    let view = api.get(&format!("/admin/v1/nodes/{node}?consistent=true")).await.expect("a node");
+    let labels = view["labels"].as_object().cloned().unwrap_or_default();
+    let remove: Vec<_> = labels.keys().collect();
+    let path = format!("/admin/v1/nodes/{node}/labels");
+    let body = json!({ "remove": remove });
+    api.call(Method::PATCH, &path, body).await.expect("labels are removed");
+}
+
 fn label(view: &Value, register: &str) -> Option<u64> {
     view["labels"][register].as_str().and_then(|value| value.parse().ok())
 }

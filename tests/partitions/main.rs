@@ -48,6 +48,7 @@ async fn strike(lab: &Lab, fault: Fault) {
 async fn through(lab: &Lab, faults: &[Fault]) {
     for fault in faults {
         let apis: Vec<_> = lab.coordinators.iter().map(|c| c.api.clone()).collect();
+        history::forget(&apis[lab.leader().await], "w1").await;
         let clients = Clients::start(&apis, "w1");
         strike(lab, *fault).await;
         lab.leader().await;

@@ -25,7 +25,8 @@ pub(crate) async fn run(
         OpCommand::Wait { id, wait } => {
             let started: OperationView = client.get(&format!("/admin/v1/operations/{id}")).await?;
             let done = operation::follow(client, output, &wait, started).await?;
-            if wait.no_wait {
+            // Programs have been told by then.
+            if wait.no_wait || !output.for_people() {
                 return Ok(());
             }
             output.one("Operation", &done)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use protocol::admin::{KeyCreated, KeyUsage, KeyView, List, NewKey, RotateKey, UpdateKey};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -74,11 +75,17 @@ pub(super) async fn create(
     let of = name.clone();
     let create = KeyChange::Create { name, role, hash, prefix, limits, expires_in_seconds };
     admin.propose(&asker, Change::Key(create)).await?;
-    // A copy that cannot follow, as its disk is full, still hands over what this request made.
-    if asker.request.is_none() && !admin.state().keys.contains_key(&of) {
+    if admin.state().keys.contains_key(&of) {
+        return shown_once(&admin, &of, &key);
+    }
+    // A copy that cannot follow, as its disk is full, still hands over what this request made. A
+    // request that may have been sent before may have made it with another text.
+    if asker.request.is_none() {
         return Ok(Json(KeyCreated { key: Some(key.expose().to_owned()), view: made }));
     }
-    shown_once(&admin, &of, &key)
+    let message = format!("`{of}` is made, and this coordinator's copy is behind");
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Err(AdminError::new(status, "unavailable", message).hint("ask again, or another coordinator"))
 }
 
 /// Change what a key may do; what is not named stays.

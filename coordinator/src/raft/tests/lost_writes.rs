@@ -122,7 +122,14 @@ impl redb::StorageBackend for Medium {
 /// Votes, appends, truncates and purges until the disk fails; what was acknowledged by then.
 async fn work(log: &mut LogStore, known: &mut Acknowledged, random: &mut StdRng) {
     let mut term = known.vote.map_or(1, |vote| vote.leader_id.term + 1);
-    let mut committed = 0;
+    let mut committed = match log.read_committed().await {
+        Ok(known) => known.map_or(0, |id| id.index + 1),
+        Err(_) => return,
+    };
+    // As a new leader's entries do with those that nobody answered for.
+    if log.truncate_after(known.entries.last().map(|e| e.log_id)).await.is_err() {
+        return;
+    }
     for _ in 0..60 {
         let last = known.entries.last().map(|e| e.log_id);
         let next = last.map_or(0, |id| id.index + 1);
